@@ -1,0 +1,63 @@
+//! What x86-64 processors have beyond the baseline, and the tables of loops that use it.
+
+mod avx2;
+
+use core::arch::x86_64::_xgetbv;
+
+use raw_cpuid::Hypervisor;
+
+use super::{Isa, Kernels};
+
+/// XCR0 bits 1 and 2: the state of XMM and YMM registers is kept (Intel SDM volume 1, 13.3).
+const XCR0_AVX: u64 = 0b110;
+
+/// Return whether the processor has AVX2, FMA and F16C and whether the YMM registers are kept.
+pub(super) fn has_avx2() -> bool {
+    let cpuid = raw_cpuid::CpuId::new();
+    let (Some(features), Some(extended)) = (cpuid.get_feature_info(), cpuid.get_extended_feature_info())
+    else {
+        return false;
+    };
+    let has_all = features.has_avx() && features.has_fma() && features.has_f16c() && extended.has_avx2();
+    has_all && features.has_oxsave() && {
+        // SAFETY: XGETBV exists, since CPUID reports OSXSAVE.
+        let xcr0 = unsafe { xcr0() };
+        xcr0 & XCR0_AVX == XCR0_AVX
+    }
+}
+
+/// Return whether the processor is QEMU's emulation of one.
+pub(super) fn is_emulated() -> bool {
+    raw_cpuid::CpuId::new().get_hypervisor_info().is_some_and(|info| info.identify() == Hypervisor::QEMU)
+}
+
+/// Return XCR0.
+///
+/// # Safety
+/// CPUID must report OSXSAVE.
+#[target_feature(enable = "xsave")]
+unsafe fn xcr0() -> u64 {
+    // SAFETY: the caller vouches for XGETBV; register 0 always exists.
+    unsafe { _xgetbv(0) }
+}
+
+/// The AVX2 loops, to be handed out only where [`has_avx2`].
+pub(super) const AVX2: Kernels = Kernels {
+    isa: Isa::Avx2,
+    // SAFETY: the table is handed out only where `has_avx2`, which is all that this function needs.
+    mul_mat_f32: |w, x, n_in, out| unsafe { avx2::mul_mat_f32(w, x, n_in, out) },
+    // SAFETY: as above.
+    mul_mat_q4_0_q8_1: |w, x, n_blocks, out| unsafe { avx2::mul_mat_q4_0_q8_1(w, x, n_blocks, out) },
+    // SAFETY: as above.
+    mul_mat_q4_1_q8_1: |w, x, n_blocks, out| unsafe { avx2::mul_mat_q4_1_q8_1(w, x, n_blocks, out) },
+    // SAFETY: as above.
+    mul_mat_q8_0_q8_1: |w, x, n_blocks, out| unsafe { avx2::mul_mat_q8_0_q8_1(w, x, n_blocks, out) },
+    // SAFETY: as above.
+    quantize_q8_1: |x, out| unsafe { avx2::quantize_q8_1(x, out) },
+    // SAFETY: as above.
+    attend: |q, k, v, scale, scores, out| unsafe { avx2::attend(q, k, v, scale, scores, out) },
+    // SAFETY: as above.
+    softmax: |x| unsafe { avx2::softmax(x) },
+    // SAFETY: as above.
+    swiglu: |gate, up| unsafe { avx2::swiglu(gate, up) },
+};

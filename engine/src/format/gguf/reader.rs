@@ -1,0 +1,182 @@
+//! Reading GGUF from its first byte to its last, each read checked against the file's end.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+
+use super::value::{Array, Strings, Value, ValueType};
+use super::{Tensor, bad_value, readable};
+use crate::Error;
+use crate::quant::TensorType;
+
+/// A dimension count that no tensor exceeds (`GGML_MAX_DIMS`).
+const MAX_DIMS: u32 = 4;
+
+/// The longest name of a tensor (`GGML_MAX_NAME`), and the longest key (docs/gguf.md), in bytes.
+const MAX_TENSOR_NAME: usize = 64;
+const MAX_KEY: usize = (1 << 16) - 1;
+
+/// A place in the file. Every read is checked against the file's end.
+pub(super) struct Reader<'a> {
+    pub(super) file: &'a [u8],
+    pub(super) at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: u64, what: &str) -> Result<&'a [u8], Error> {
+        let taken = usize::try_from(len).ok().and_then(|len| self.file[self.at..].get(..len));
+        match taken {
+            Some(bytes) => {
+                self.at += bytes.len();
+                Ok(bytes)
+            }
+            None => Err(Error::Truncated {
+                what: readable(what.as_bytes()),
+                offset: self.at as u64,
+                needed_bytes: len,
+                file_bytes: self.file.len() as u64,
+            }),
+        }
+    }
+
+    pub(super) fn u32(&mut self, what: &str) -> Result<u32, Error> {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(self.take(4, what)?);
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    pub(super) fn u64(&mut self, what: &str) -> Result<u64, Error> {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(self.take(8, what)?);
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn bytes(&mut self, what: &str) -> Result<&'a [u8], Error> {
+        let len = self.u64(what)?;
+        self.take(len, what)
+    }
+
+    fn name(&mut self, what: &str, longest: usize) -> Result<&'a str, Error> {
+        let bytes = self.bytes(what)?;
+        match core::str::from_utf8(bytes) {
+            Ok(name) if name.len() <= longest => Ok(name),
+            _ => Err(bad_value(what, &format!("UTF-8 text of at most {longest} bytes"), readable(bytes))),
+        }
+    }
+
+    pub(super) fn metadata(&mut self, count: u64) -> Result<HashMap<&'a str, Value<'a>>, Error> {
+        let mut metadata = HashMap::new();
+        for _ in 0..count {
+            let key = self.name("a metadata key", MAX_KEY)?;
+            let value = self.value(key)?;
+            if metadata.insert(key, value).is_some() {
+                return Err(bad_value(key, "to occur once", "there twice"));
+            }
+        }
+        Ok(metadata)
+    }
+
+    fn value(&mut self, key: &str) -> Result<Value<'a>, Error> {
+        let id = self.u32(key)?;
+        match id {
+            ValueType::STRING => Ok(Value::String(self.bytes(key)?)),
+            ValueType::ARRAY => self.array(key),
+            _ => {
+                let kind = scalar(key, id)?;
+                Ok(kind.decode(self.take(kind.size() as u64, key)?))
+            }
+        }
+    }
+
+    fn array(&mut self, key: &str) -> Result<Value<'a>, Error> {
+        let id = self.u32(key)?;
+        let len = self.u64(key)?;
+        if id == ValueType::STRING {
+            let start = self.at;
+            for _ in 0..len {
+                self.bytes(key)?;
+            }
+            // Each text took eight bytes at least, so that their count fits.
+            return Ok(Value::Strings(Strings { len: len as usize, bytes: &self.file[start..self.at] }));
+        }
+        let element = scalar(key, id)?;
+        let bytes = self.take(len.saturating_mul(element.size() as u64), key)?;
+        Ok(Value::Array(Array { element, bytes }))
+    }
+
+    pub(super) fn tensors(
+        &mut self,
+        count: u64,
+        alignment: u64,
+    ) -> Result<HashMap<&'a str, Tensor<'a>>, Error> {
+        let mut infos = Vec::new();
+        for _ in 0..count {
+            infos.push(self.tensor_info()?);
+        }
+        let data_start = (self.at as u64).next_multiple_of(alignment);
+        let mut tensors = HashMap::with_capacity(infos.len());
+        for (mut tensor, offset) in infos {
+            if !offset.is_multiple_of(alignment) {
+                let what = format!("the offset of tensor {}", tensor.name);
+                return Err(bad_value(&what, &format!("a multiple of {alignment}"), offset.to_string()));
+            }
+            if let Some(kind) = TensorType::from_ggml(tensor.ggml_type) {
+                let n_bytes = tensor_bytes(&tensor, kind)?;
+                let start = data_start.saturating_add(offset);
+                self.at = usize::try_from(start).unwrap_or(usize::MAX).min(self.file.len());
+                tensor.bytes = self.take(n_bytes, &format!("tensor {}", tensor.name))?;
+            }
+            let name = tensor.name;
+            if tensors.insert(name, tensor).is_some() {
+                return Err(bad_value(&format!("tensor {name}"), "to occur once", "there twice"));
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// Return a tensor without its bytes, and their offset in the data section.
+    fn tensor_info(&mut self) -> Result<(Tensor<'a>, u64), Error> {
+        let name = self.name("a tensor's name", MAX_TENSOR_NAME)?;
+        let n_dims = self.u32(name)?;
+        if !(1..=MAX_DIMS).contains(&n_dims) {
+            let what = format!("the dimension count of tensor {name}");
+            return Err(bad_value(&what, &format!("1 to {MAX_DIMS}"), n_dims.to_string()));
+        }
+        let mut shape = Vec::with_capacity(n_dims as usize);
+        for _ in 0..n_dims {
+            shape.push(self.u64(name)?);
+        }
+        let n_elements = shape.iter().try_fold(1_u64, |product, &dim| product.checked_mul(dim));
+        if matches!(n_elements, None | Some(0)) {
+            let what = format!("the shape of tensor {name}");
+            return Err(bad_value(&what, "at least 1 and below 2^64 elements", format!("{shape:?}")));
+        }
+        let ggml_type = self.u32(name)?;
+        let offset = self.u64(name)?;
+        Ok((Tensor { name, shape, ggml_type, bytes: &[] }, offset))
+    }
+}
+
+fn scalar(key: &str, id: u32) -> Result<ValueType, Error> {
+    ValueType::from_id(id).ok_or_else(|| {
+        bad_value(&format!("the type of {key}"), "a GGUF value type (no nested arrays)", id.to_string())
+    })
+}
+
+/// Return how many bytes the tensor takes in the type `kind`.
+fn tensor_bytes(tensor: &Tensor<'_>, kind: TensorType) -> Result<u64, Error> {
+    let block_len = kind.block_len() as u64;
+    let row = tensor.shape[0];
+    if !row.is_multiple_of(block_len) {
+        return Err(Error::BadTensor {
+            name: tensor.name.to_string(),
+            expected: format!("rows of a multiple of {block_len} weights, as {kind} has them"),
+            found: format!("{row} wide"),
+        });
+    }
+    // The product was checked when the shape was read; the bytes of one weight are at most four.
+    let n_blocks = tensor.shape.iter().product::<u64>() / block_len;
+    Ok(n_blocks.saturating_mul(kind.block_bytes() as u64))
+}

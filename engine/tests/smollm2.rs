@@ -1,0 +1,263 @@
+//! The real default model against independent references: `tests/reference/*.py` made the fixtures (with numpy and the
+//! `tokenizers` package), each of which records the versions.
+
+use std::fs;
+use std::path::Path;
+
+use engine::Token;
+use engine::chat::ChatTemplate;
+use engine::format::gguf::Gguf;
+use engine::model::Model;
+use engine::platform::OneCore;
+use engine::sampler::{Sampler, SamplerParams};
+use engine::session::Session;
+use engine::tokenizer::Tokenizer;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+const MODEL: &str = "../models/SmolLM2-135M-Instruct.Q4_1.gguf";
+
+/// Return the model file, or `None` and say so where it has not been fetched.
+fn model_file() -> Option<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(MODEL);
+    let file = fs::read(&path).ok();
+    if file.is_none() {
+        println!("SKIPPED: {} is not there; `make models` fetches it", path.display());
+    }
+    file
+}
+
+fn fixture<T: DeserializeOwned>(name: &str) -> T {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[derive(Deserialize)]
+struct Logits {
+    text_ids: Vec<Token>,
+    probe_ids: Vec<usize>,
+    greedy: Vec<Greedy>,
+    logits: Vec<LogitsAt>,
+}
+
+#[derive(Deserialize)]
+struct Greedy {
+    prompt: String,
+    prompt_ids: Vec<Token>,
+    ids: Vec<Token>,
+    gaps: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+struct LogitsAt {
+    of: String,
+    position: usize,
+    probe: Vec<f32>,
+}
+
+fn eval(session: &mut Session<'_>, tokens: &[Token]) -> Vec<f32> {
+    session.eval(tokens, &mut || true).unwrap().unwrap().to_vec()
+}
+
+/// Activations rounded to 8 bits move the logits; below this gap between the two best, the other may win.
+///
+/// The reference, with its activations rounded the same way, moves each logit by up to 0.25 against the others.
+const SAFE_GAP: f32 = 0.5;
+
+#[test]
+fn greedy_answers_equal_the_float_reference() {
+    let Some(file) = model_file() else { return };
+    let gguf = Gguf::parse(&file).unwrap();
+    let model = Model::load(&gguf).unwrap();
+    let reference: Logits = fixture("smollm2_logits.json");
+    let mut greedy = Sampler::new(SamplerParams { temperature: 0.0, top_p: 1.0, seed: 0 });
+    for Greedy { prompt, prompt_ids, ids, gaps } in reference.greedy {
+        let mut session = Session::new(&model, &OneCore, 256).unwrap();
+        let mut logits = eval(&mut session, &prompt_ids);
+        for (step, (&expected, gap)) in ids.iter().zip(gaps).enumerate() {
+            let token = greedy.sample(&logits);
+            if token != expected {
+                assert!(gap < SAFE_GAP, "{prompt:?}: token {step} is {token}, expected {expected} by {gap}");
+                break;
+            }
+            logits = eval(&mut session, &[token]);
+        }
+    }
+}
+
+#[test]
+fn answers_paris() {
+    let Some(file) = model_file() else { return };
+    let gguf = Gguf::parse(&file).unwrap();
+    let model = Model::load(&gguf).unwrap();
+    let tokenizer = Tokenizer::load(&gguf).unwrap();
+    let template = ChatTemplate::of(&gguf, &tokenizer).unwrap();
+    let mut session = Session::new(&model, &OneCore, 64).unwrap();
+    let mut sampler = Sampler::new(SamplerParams { temperature: 0.0, top_p: 1.0, seed: 0 });
+    let prompt = template.user_turn(&tokenizer, true, "What is the capital of France?");
+    let mut token = sampler.sample(&eval(&mut session, &prompt));
+    let mut answer = vec![token];
+    while !tokenizer.is_end(token) {
+        token = sampler.sample(&eval(&mut session, &[token]));
+        answer.push(token);
+    }
+    assert_eq!(answer, [504, 3575, 282, 4649, 314, 7042, 30, 2]);
+    let text: Vec<u8> = answer.iter().flat_map(|&token| tokenizer.piece(token)).collect();
+    assert_eq!(String::from_utf8(text).unwrap(), "The capital of France is Paris.");
+}
+
+#[test]
+fn logits_lie_near_the_float_reference() {
+    let Some(file) = model_file() else { return };
+    let gguf = Gguf::parse(&file).unwrap();
+    let model = Model::load(&gguf).unwrap();
+    let reference: Logits = fixture("smollm2_logits.json");
+    for LogitsAt { of, position, probe } in &reference.logits {
+        let prompt = reference.greedy.iter().find(|greedy| greedy.prompt == *of);
+        let tokens = prompt.map_or(&reference.text_ids, |greedy| &greedy.prompt_ids);
+        let mut session = Session::new(&model, &OneCore, 256).unwrap();
+        let logits = eval(&mut session, &tokens[..=*position]);
+        let differences: Vec<f32> =
+            reference.probe_ids.iter().zip(probe).map(|(&id, expected)| logits[id] - expected).collect();
+        // Rounded activations shift all logits together, which changes no probability; what is left is their spread.
+        let shift = differences.iter().sum::<f32>() / differences.len() as f32;
+        let square =
+            differences.iter().map(|d| (d - shift) * (d - shift)).sum::<f32>() / differences.len() as f32;
+        println!(
+            "position {position} of {:?}...: shift {shift:.3}, spread {:.3}",
+            &of[..20.min(of.len())],
+            square.sqrt()
+        );
+        assert!(square.sqrt() < 0.25, "position {position} of {of:?}: the spread is {}", square.sqrt());
+        assert!(shift.abs() < 1.5, "position {position} of {of:?}: the shift is {shift}");
+    }
+}
+
+#[test]
+fn batches_and_single_tokens_give_the_same_logits() {
+    let Some(file) = model_file() else { return };
+    let gguf = Gguf::parse(&file).unwrap();
+    let model = Model::load(&gguf).unwrap();
+    let tokens = fixture::<Logits>("smollm2_logits.json").text_ids;
+    // More than one batch, and not a multiple of it.
+    let tokens = &tokens[..45];
+    let mut batched = Session::new(&model, &OneCore, 64).unwrap();
+    let mut single = Session::new(&model, &OneCore, 64).unwrap();
+    let expected = eval(&mut batched, tokens);
+    let mut logits = Vec::new();
+    for &token in tokens {
+        logits = eval(&mut single, &[token]);
+    }
+    assert_eq!((batched.n_past(), single.n_past()), (45, 45));
+    let largest = logits.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(largest < 1e-3, "the logits differ by {largest}");
+}
+
+#[test]
+fn a_stopped_evaluation_leaves_the_context_as_it_was() {
+    let Some(file) = model_file() else { return };
+    let gguf = Gguf::parse(&file).unwrap();
+    let model = Model::load(&gguf).unwrap();
+    let mut session = Session::new(&model, &OneCore, 64).unwrap();
+    let mut other = Session::new(&model, &OneCore, 64).unwrap();
+    eval(&mut session, &[1, 4093, 198]);
+    eval(&mut other, &[1, 4093, 198]);
+    let mut asked = 0;
+    let stopped = session.eval(&[5, 6, 7], &mut || {
+        asked += 1;
+        asked < 10
+    });
+    assert_eq!(stopped, Ok(None));
+    assert_eq!((session.n_past(), asked), (3, 10));
+    assert_eq!(eval(&mut session, &[1780, 314]), eval(&mut other, &[1780, 314]));
+    // Nor does one that does not fit.
+    assert!(session.eval(&[9; 60], &mut || true).is_err());
+    assert_eq!(session.n_past(), 5);
+}
+
+#[derive(Deserialize)]
+struct Texts {
+    texts: Vec<EncodedText>,
+}
+
+#[derive(Deserialize)]
+struct EncodedText {
+    text: String,
+    ids: Vec<Token>,
+    /// Whether the text has bytes that this vocabulary lacks.
+    #[serde(default)]
+    lossy: bool,
+}
+
+#[test]
+fn tokens_equal_those_of_the_reference_tokenizer() {
+    let Some(file) = model_file() else { return };
+    let gguf = Gguf::parse(&file).unwrap();
+    let tokenizer = Tokenizer::load(&gguf).unwrap();
+    let Texts { texts } = fixture("tokenizer_smollm.json");
+    assert!(texts.len() > 400);
+    for EncodedText { text, ids, lossy } in texts {
+        assert_eq!(tokenizer.encode(&text), ids, "{text:?}");
+        if !lossy {
+            let back: Vec<u8> = ids.iter().flat_map(|&token| tokenizer.piece(token)).collect();
+            assert_eq!(String::from_utf8(back).unwrap(), text);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Chats {
+    conversations: Vec<Chat>,
+}
+
+#[derive(Deserialize)]
+struct Chat {
+    name: String,
+    messages: Vec<Message>,
+    add_generation_prompt: bool,
+    ids: Vec<Token>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    role: String,
+    content: String,
+}
+
+#[test]
+fn turns_are_written_as_the_models_own_template_writes_them() {
+    let Some(file) = model_file() else { return };
+    let gguf = Gguf::parse(&file).unwrap();
+    let tokenizer = Tokenizer::load(&gguf).unwrap();
+    let template = ChatTemplate::of(&gguf, &tokenizer).unwrap();
+    let Chats { conversations } = fixture("chat_smollm2.json");
+    let mut compared = 0;
+    for Chat { name, messages, add_generation_prompt, ids } in conversations {
+        let turns = messages.iter().filter(|message| message.role != "system");
+        // An answer comes from the model as tokens; written as text, one that begins with a newline would merge with the
+        // newline before it, as it never does in a chat.
+        let merges =
+            messages.iter().any(|message| message.role == "assistant" && message.content.starts_with('\n'));
+        if !add_generation_prompt || merges {
+            continue;
+        }
+        // The template opens with a system message (its own where the conversation has none); turns come after it.
+        let mut written = Vec::new();
+        for message in turns {
+            match message.role.as_str() {
+                "user" => {
+                    written.extend(template.user_turn(&tokenizer, written.is_empty(), &message.content))
+                }
+                _ => {
+                    written.extend(tokenizer.encode(&message.content));
+                    written.extend(template.end_of_answer());
+                }
+            }
+        }
+        let system = ids.len() - written.len();
+        assert_eq!(ids[system..], written, "{name}");
+        assert!(ids[..system].ends_with(&[2, 198]), "{name}: a system message, and only that, comes before");
+        compared += 1;
+    }
+    assert!(compared >= 10, "only {compared} conversations were compared");
+}

@@ -1,0 +1,199 @@
+//! The conversation with one model: what goes into its context, and what comes out on the terminal.
+//!
+//! The context holds the conversation so far, so that a turn reads only what is new. What a stopped answer left open is
+//! kept in `owed` and read together with the next message.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use engine::chat::ChatTemplate;
+use engine::cpu::Isa;
+use engine::sampler::Sampler;
+use engine::session::Session;
+use engine::tokenizer::{Tokenizer, Utf8Stream};
+use engine::{Error, Token};
+
+use crate::Machine;
+use crate::console::Console;
+use crate::settings::Settings;
+use crate::stats::{Phase, Turn};
+use crate::units::megabytes;
+
+/// A conversation with a model.
+pub(crate) struct Chat<'m> {
+    machine: &'m Machine<'m>,
+    tokenizer: &'m Tokenizer<'m>,
+    template: ChatTemplate,
+    session: Session<'m>,
+    pub(crate) settings: Settings,
+    /// What belongs to the conversation and is not in the context yet: the end of the last answer.
+    owed: Vec<Token>,
+    last_turn: Option<Turn>,
+}
+
+/// Why an answer ended.
+enum Ending {
+    /// The model was done.
+    Done,
+    /// Ctrl-C.
+    Stopped,
+    MaxTokens,
+    ContextFull,
+    Failed(Error),
+}
+
+impl<'m> Chat<'m> {
+    /// Return a conversation in which nothing was said yet; the context of `session` is empty.
+    pub(crate) fn new(
+        machine: &'m Machine<'m>,
+        tokenizer: &'m Tokenizer<'m>,
+        template: ChatTemplate,
+        session: Session<'m>,
+    ) -> Self {
+        Self {
+            machine,
+            tokenizer,
+            template,
+            session,
+            settings: Settings::default(),
+            owed: Vec::new(),
+            last_turn: None,
+        }
+    }
+
+    /// Say `text` to the model and show its answer.
+    ///
+    /// Whatever goes wrong is shown, and leaves the conversation as it was before or with the answer so far.
+    pub(crate) fn say(&mut self, console: &mut Console, text: &str) {
+        let mut turn = self.owed.clone();
+        turn.extend(self.template.user_turn(self.tokenizer, self.session.n_past() == 0, text));
+        if let Err(refusal) = self.admit(&turn) {
+            return writeln!(console, "{refusal}");
+        }
+
+        let clock = self.machine.clock;
+        let start_ns = clock.now_ns();
+        let mut sampler = Sampler::new(self.settings.sampler(self.machine.entropy.seed()));
+        let first = match self.session.eval(&turn, &mut || !console.interrupted()) {
+            Ok(Some(logits)) => sampler.sample(logits),
+            Ok(None) => return console.print("[stopped before the message was read; it is forgotten]\n"),
+            Err(error) => return writeln!(console, "The message cannot be read: {error}"),
+        };
+        let read_ns = clock.now_ns();
+        self.owed.clear();
+        let n_before = self.session.n_past();
+        let ending = self.answer(console, &mut sampler, first);
+        self.owed.extend(self.template.end_of_answer());
+        self.last_turn = Some(Turn {
+            prefill: Phase { n_tokens: turn.len(), ns: read_ns - start_ns },
+            decode: Phase { n_tokens: self.session.n_past() - n_before, ns: clock.now_ns() - read_ns },
+        });
+
+        let n_ctx = self.session.n_ctx();
+        let max_tokens = self.settings.max_tokens();
+        match ending {
+            Ending::Done => {}
+            Ending::Stopped => console.print("[stopped]\n"),
+            Ending::MaxTokens => {
+                writeln!(console, "[stopped after max_tokens = {max_tokens}; /set max_tokens changes it]");
+            }
+            Ending::ContextFull => {
+                writeln!(
+                    console,
+                    "[stopped: all {n_ctx} tokens of the context are used; /clear starts anew]"
+                );
+            }
+            Ending::Failed(error) => writeln!(console, "[stopped: {error}]"),
+        }
+    }
+
+    /// Forget the conversation. The settings stay.
+    pub(crate) fn clear(&mut self) {
+        self.session.clear();
+        self.owed.clear();
+    }
+
+    /// Return what `/stats` shows.
+    pub(crate) fn stats(&self) -> String {
+        let turn = self.last_turn.map_or_else(|| String::from("no turn yet\n"), |turn| turn.to_string());
+        format!(
+            "{turn}context: {} of {} tokens\nmachine: {}, cores {}, free memory {}\n",
+            self.session.n_past(),
+            self.session.n_ctx(),
+            Isa::detect(),
+            self.machine.workers.count(),
+            megabytes((self.machine.free_memory)()),
+        )
+    }
+
+    /// Return whether `turn` can be read and leaves room for an answer.
+    ///
+    /// # Errors
+    /// A sentence for the person, when it cannot.
+    fn admit(&self, turn: &[Token]) -> Result<(), String> {
+        let n_ctx = self.session.n_ctx();
+        let free = n_ctx - self.session.n_past();
+        // An answer takes one token at least.
+        let needed = turn.len() + 1;
+        if turn.is_empty() {
+            Err(String::from("The model has no tokens for this message; say it in other characters."))
+        } else if needed > n_ctx {
+            Err(format!(
+                "This message takes {needed} tokens, and the whole context has {n_ctx}. Make it shorter."
+            ))
+        } else if needed > free {
+            Err(format!(
+                "This message takes {needed} tokens, and {free} of the context's {n_ctx} are free. \
+                 /clear forgets the conversation and makes room."
+            ))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Show the answer that begins with the token `first`. What is shown is also read back into the context; where that
+    /// was not possible any more, the token is owed.
+    fn answer(&mut self, console: &mut Console, sampler: &mut Sampler, first: Token) -> Ending {
+        let mut text = Utf8Stream::default();
+        let mut line_is_open = true;
+        let mut show = |console: &mut Console, characters: String| {
+            if let Some(last) = characters.chars().last() {
+                line_is_open = last != '\n';
+            }
+            console.print(&characters);
+        };
+        let mut token = first;
+        let mut n_tokens = 0;
+        let ending = loop {
+            if self.tokenizer.is_end(token) {
+                break Ending::Done;
+            }
+            if n_tokens == self.settings.max_tokens() {
+                break Ending::MaxTokens;
+            }
+            if self.session.n_past() == self.session.n_ctx() {
+                break Ending::ContextFull;
+            }
+            show(console, text.push(&self.tokenizer.piece(token)));
+            n_tokens += 1;
+            let next = match self.session.eval(&[token], &mut || !console.interrupted()) {
+                Ok(Some(logits)) => Ok(sampler.sample(logits)),
+                Ok(None) => Err(Ending::Stopped),
+                Err(error) => Err(Ending::Failed(error)),
+            };
+            match next {
+                Ok(next) => token = next,
+                Err(ending) => {
+                    self.owed.push(token);
+                    break ending;
+                }
+            }
+        };
+        show(console, text.finish());
+        if line_is_open {
+            console.print("\n");
+        }
+        ending
+    }
+}

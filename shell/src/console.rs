@@ -1,0 +1,109 @@
+//! The terminal as the rest of the shell uses it: safe to print on, and with a memory for what was typed too early.
+//!
+//! Nothing here knows about lines or commands.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use core::fmt;
+
+use crate::Terminal;
+
+/// Ctrl-C as a byte (ETX).
+const CTRL_C: u8 = 0x03;
+
+/// How much is read ahead of the next prompt. The rest stays in the device, which holds the sender back; a Ctrl-C among it
+/// is not seen.
+const MAX_TYPED_AHEAD_BYTES: usize = 64 * 1024;
+
+/// A terminal, and what was typed on it while nobody was asking.
+pub(crate) struct Console<'t> {
+    terminal: &'t mut dyn Terminal,
+    typed_ahead: VecDeque<u8>,
+}
+
+impl<'t> Console<'t> {
+    pub(crate) fn new(terminal: &'t mut dyn Terminal) -> Self {
+        Self { terminal, typed_ahead: VecDeque::new() }
+    }
+
+    /// Show `text`, wherever it comes from: it cannot steer the terminal.
+    pub(crate) fn print(&mut self, text: &str) {
+        if text.contains(char::is_control) {
+            self.terminal.write(&text.chars().filter_map(harmless).collect::<String>());
+        } else if !text.is_empty() {
+            self.terminal.write(text);
+        }
+    }
+
+    /// Show formatted text, as [`Console::print`] does. `write!` and `writeln!` end here.
+    pub(crate) fn write_fmt(&mut self, text: fmt::Arguments<'_>) {
+        self.print(&alloc::fmt::format(text));
+    }
+
+    /// Send `text` as it is: the line editor's own control sequences.
+    pub(crate) fn control(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.terminal.write(text);
+        }
+    }
+
+    /// Wait for the next byte; `None` when the input has ended for good.
+    pub(crate) fn read(&mut self) -> Option<u8> {
+        self.typed_ahead.pop_front().or_else(|| self.terminal.read())
+    }
+
+    /// Take in what has been typed by now, and return whether Ctrl-C was among it.
+    ///
+    /// Ctrl-C also throws away what was typed before it, like the queue of a Unix terminal.
+    pub(crate) fn interrupted(&mut self) -> bool {
+        while self.typed_ahead.len() < MAX_TYPED_AHEAD_BYTES {
+            match self.terminal.try_read() {
+                Some(CTRL_C) => {
+                    self.typed_ahead.clear();
+                    return true;
+                }
+                Some(byte) => self.typed_ahead.push_back(byte),
+                None => break,
+            }
+        }
+        false
+    }
+}
+
+/// Return what may be shown for `character`: control characters other than line feed and tab could move the cursor,
+/// rename the window or make the terminal type something, so they show as U+FFFD; carriage returns vanish.
+fn harmless(character: char) -> Option<char> {
+    match character {
+        '\n' | '\t' => Some(character),
+        '\r' => None,
+        _ if character.is_control() => Some(char::REPLACEMENT_CHARACTER),
+        _ => Some(character),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Console, MAX_TYPED_AHEAD_BYTES};
+    use crate::Terminal;
+    use crate::testing::script::Script;
+
+    #[test]
+    fn reads_ahead_up_to_the_limit_and_leaves_the_rest_to_the_device() {
+        let mut script = Script::piped("x".repeat(MAX_TYPED_AHEAD_BYTES) + "y");
+        let mut console = Console::new(&mut script);
+        assert!(!console.interrupted());
+        assert_eq!(console.read(), Some(b'x'));
+        assert_eq!(script.try_read(), Some(b'y'));
+    }
+
+    #[test]
+    fn prints_line_feeds_and_tabs_but_no_other_control_character() {
+        let mut script = Script::piped("");
+        let all: String = ('\0'..='\u{a0}').collect();
+        Console::new(&mut script).print(&all);
+        let controls: Vec<_> = script.output().chars().filter(|character| character.is_control()).collect();
+        assert_eq!(controls, ['\t', '\n']);
+        // 32 of C0, DEL and 32 of C1, without tab, line feed and return.
+        assert_eq!(script.output().matches('\u{fffd}').count(), 32 + 33 - 3);
+    }
+}

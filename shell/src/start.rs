@@ -1,0 +1,199 @@
+//! From a model file to a conversation: open it, see whether it fits into the machine, load it, say how long that took.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use engine::Error;
+use engine::chat::ChatTemplate;
+use engine::format::gguf::Gguf;
+use engine::model::{HParams, Model};
+use engine::session::{self, Session};
+use engine::tokenizer::{self, Tokenizer};
+
+use crate::chat::Chat;
+use crate::console::Console;
+use crate::units::{megabytes, parameters, seconds};
+use crate::{Machine, ModelFile};
+
+/// The context is no larger than this, even where the model and the memory have room for more: every core walks through
+/// all of it for every token.
+const MAX_N_CTX: usize = 2048;
+
+/// A conversation in less is none: a question and an answer take a few hundred tokens.
+const MIN_N_CTX: usize = 256;
+
+/// How finely the context is fitted to the memory, in tokens.
+const N_CTX_STEP: usize = 64;
+
+/// Memory that a context leaves free: the sampler's candidates (8 bytes for each token of the vocabulary, 2 MB for the
+/// largest vocabularies), messages, lines, and what the allocator loses between its pieces.
+pub(crate) const RESERVE_BYTES: u64 = 8_000_000;
+
+/// A model file that can be run.
+pub(crate) struct Candidate<'f> {
+    name: &'f str,
+    gguf: Gguf<'f>,
+    model: Model<'f>,
+}
+
+/// When the parts of the start-up were done, in nanoseconds of the machine's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StartTimes {
+    /// The host called the shell: memory and the machine are ready.
+    pub(crate) host_ns: u64,
+    /// All files are parsed.
+    pub(crate) files_ns: u64,
+}
+
+impl<'f> Candidate<'f> {
+    /// Return the model in `file`.
+    ///
+    /// # Errors
+    /// When the engine cannot run it.
+    pub(crate) fn open(file: &ModelFile<'f>) -> Result<Self, Error> {
+        let gguf = Gguf::parse(file.bytes)?;
+        let model = Model::load(&gguf)?;
+        Ok(Self { name: file.name, gguf, model })
+    }
+
+    /// Return the file's name.
+    pub(crate) fn name(&self) -> &'f str {
+        self.name
+    }
+
+    /// Return name, kind and size: `SmolLM2-135M-Instruct.Q4_1.gguf: llama 135M Q4_1, 98.4 MB`.
+    pub(crate) fn describe(&self) -> String {
+        let Self { name, model, .. } = self;
+        let (n_params, size) = (parameters(model.n_params()), megabytes(model.size_bytes()));
+        format!("{name}: {} {n_params} {}, {size}", model.architecture(), model.file_type())
+    }
+
+    /// Load the model, say so, and hold `conversation` with it.
+    ///
+    /// # Errors
+    /// A sentence for the person, when the model cannot be loaded or does not fit into the memory.
+    pub(crate) fn start(
+        &self,
+        console: &mut Console,
+        machine: &Machine<'_>,
+        times: StartTimes,
+        conversation: impl FnOnce(&mut Console, &mut Chat<'_>),
+    ) -> Result<(), String> {
+        let hparams = self.model.hparams();
+        let n_workers = machine.workers.count();
+        let now_ns = || machine.clock.now_ns();
+
+        let start_ns = now_ns();
+        fitting_n_ctx(hparams, n_workers, tokenizer::memory_required(&self.gguf), (machine.free_memory)())?;
+        let tokenizer = Tokenizer::load(&self.gguf).map_err(|error| error.to_string())?;
+        let template = ChatTemplate::of(&self.gguf, &tokenizer).map_err(|error| error.to_string())?;
+        let tokenizer_ns = now_ns() - start_ns;
+
+        let n_ctx = fitting_n_ctx(hparams, n_workers, 0, (machine.free_memory)())?;
+        let session = Session::new(&self.model, machine.workers, n_ctx).map_err(|error| error.to_string())?;
+        let context_ns = now_ns() - start_ns - tokenizer_ns;
+
+        let model_ns = times.files_ns - times.host_ns;
+        writeln!(console, "{}, context {n_ctx} of {}", self.describe(), hparams.n_ctx_train);
+        writeln!(
+            console,
+            "ready in {} s: memory {}, model {}, tokenizer {}, context {}",
+            // Not the clock, which also counts how long a person looked at the menu.
+            seconds(times.host_ns + model_ns + tokenizer_ns + context_ns),
+            seconds(times.host_ns),
+            seconds(model_ns),
+            seconds(tokenizer_ns),
+            seconds(context_ns),
+        );
+        conversation(console, &mut Chat::new(machine, &tokenizer, template, session));
+        Ok(())
+    }
+}
+
+/// Return the largest context, in tokens, that fits into `free_bytes` beside `other_bytes` and the reserve.
+///
+/// # Errors
+/// A sentence for the person, when not even the smallest does.
+fn fitting_n_ctx(
+    hparams: &HParams,
+    n_workers: usize,
+    other_bytes: u64,
+    free_bytes: u64,
+) -> Result<usize, String> {
+    let most = hparams.n_ctx_train.min(MAX_N_CTX);
+    let least = hparams.n_ctx_train.min(MIN_N_CTX);
+    let required = |n_ctx| {
+        let context_bytes = session::memory_required(hparams, n_ctx, n_workers);
+        context_bytes.saturating_add(other_bytes).saturating_add(RESERVE_BYTES)
+    };
+    let mut sizes = (least..=most).rev().step_by(N_CTX_STEP).chain([least]);
+    sizes.find(|&n_ctx| required(n_ctx) <= free_bytes).ok_or_else(|| {
+        let needed_bytes = required(least);
+        format!(
+            "a context of {least} tokens takes {} of memory and {} are free; give the machine at least {} more",
+            megabytes(needed_bytes),
+            megabytes(free_bytes),
+            // Rounded up to what the number shows, so that so much is enough.
+            megabytes((needed_bytes - free_bytes).next_multiple_of(100_000)),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::model::HParams;
+    use engine::session::memory_required;
+
+    use super::{MIN_N_CTX, N_CTX_STEP, RESERVE_BYTES, fitting_n_ctx};
+
+    /// SmolLM2-135M's shape.
+    fn hparams(n_ctx_train: usize) -> HParams {
+        HParams {
+            n_ctx_train,
+            n_embd: 576,
+            n_layer: 30,
+            n_head: 9,
+            n_head_kv: 3,
+            n_embd_head: 64,
+            n_ff: 1536,
+            n_rot: 64,
+            n_vocab: 49_152,
+            norm_rms_eps: 1e-5,
+            rope_freq_base: 100_000.0,
+        }
+    }
+
+    #[test]
+    fn takes_what_the_model_was_trained_with_up_to_the_limit() {
+        assert_eq!(fitting_n_ctx(&hparams(8192), 2, 0, 1 << 32), Ok(2048));
+        assert_eq!(fitting_n_ctx(&hparams(1024), 2, 0, 1 << 32), Ok(1024));
+        assert_eq!(fitting_n_ctx(&hparams(100), 2, 0, 1 << 32), Ok(100));
+    }
+
+    #[test]
+    fn takes_the_largest_context_that_leaves_the_reserve() {
+        let hparams = hparams(8192);
+        let other_bytes = 1_000_000;
+        let required = |n_ctx| memory_required(&hparams, n_ctx, 2) + other_bytes + RESERVE_BYTES;
+        for n_ctx in [MIN_N_CTX, 512, 1984] {
+            assert_eq!(fitting_n_ctx(&hparams, 2, other_bytes, required(n_ctx)), Ok(n_ctx));
+            if n_ctx > MIN_N_CTX {
+                assert_eq!(
+                    fitting_n_ctx(&hparams, 2, other_bytes, required(n_ctx) - 1),
+                    Ok(n_ctx - N_CTX_STEP)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn says_what_is_needed_and_what_is_there() {
+        let hparams = hparams(8192);
+        let needed_bytes = memory_required(&hparams, MIN_N_CTX, 1) + RESERVE_BYTES;
+        let error = fitting_n_ctx(&hparams, 1, 0, needed_bytes - 2_500_000).unwrap_err();
+        let needed = needed_bytes as f64 / 1e6;
+        assert!(error.contains(&alloc::format!("256 tokens takes {needed:.1} MB")), "{error}");
+        assert!(error.contains(&alloc::format!("{:.1} MB are free", needed - 2.5)), "{error}");
+        assert!(error.contains("at least 2.5 MB more"), "{error}");
+    }
+}

@@ -1,0 +1,38 @@
+//! What a host must give the shell: a terminal, model files, and a machine to compute on.
+//!
+//! The kernel implements [`Terminal`] over its serial port, `bootlm chat` over a raw tty, the tests over a script.
+
+use engine::platform::{Clock, Entropy, Workers};
+
+/// A byte-wise terminal that does not echo.
+pub trait Terminal {
+    /// Show `text`. Lines end in `"\n"`; a device that needs `"\r\n"` adds the `"\r"` itself.
+    fn write(&mut self, text: &str);
+
+    /// Return the next typed byte if there is one, without waiting.
+    fn try_read(&mut self) -> Option<u8>;
+
+    /// Wait for the next typed byte and return it; `None` when the input has ended for good.
+    fn read(&mut self) -> Option<u8>;
+}
+
+/// A file that the host believes to be a model. Nothing in it is trusted.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelFile<'a> {
+    /// The name that a person knows it by, without a path.
+    pub name: &'a str,
+    /// The whole file.
+    pub bytes: &'a [u8],
+}
+
+/// The machine that the engine computes on.
+pub struct Machine<'a> {
+    /// Time since the host started.
+    pub clock: &'a dyn Clock,
+    /// The cores.
+    pub workers: &'a dyn Workers,
+    /// Seeds for sampling.
+    pub entropy: &'a dyn Entropy,
+    /// Return how many bytes can still be allocated.
+    pub free_memory: &'a dyn Fn() -> u64,
+}

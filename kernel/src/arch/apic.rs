@@ -1,0 +1,115 @@
+//! The local APIC, as far as a core that polls needs it: a timer that ends a halt.
+//!
+//! A core that waits for a person halts for a millisecond at a time. The timer is the core's own, so this depends on no interrupt
+//! routing, which differs between machines and loaders. Intel SDM vol. 3, chapter 12.
+
+use core::ptr::NonNull;
+
+use engine::platform::Clock;
+use x86_64::instructions::interrupts;
+use x86_64::instructions::port::Port;
+use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
+
+use crate::memory::Memory;
+
+/// How long one wait lasts at most. In this time a serial line at 115200 baud brings fewer bytes than its port can hold (16).
+const WAIT_NS: u64 = 1_000_000;
+
+/// Registers, by their offset in the memory-mapped page (table 12-1).
+#[derive(Debug, Clone, Copy)]
+#[repr(u32)]
+enum Register {
+    EndOfInterrupt = 0xb0,
+    SpuriousVector = 0xf0,
+    TimerVector = 0x320,
+    Lint0Vector = 0x350,
+    TimerInitialCount = 0x380,
+    TimerCurrentCount = 0x390,
+    TimerDivide = 0x3e0,
+}
+
+/// Bit 16 of a local vector table entry.
+const MASKED: u32 = 1 << 16;
+/// Bit 8 of the spurious vector register.
+const APIC_ENABLED: u32 = 1 << 8;
+/// The divide register's code for 16.
+const DIVIDE_BY_16: u32 = 0b0011;
+
+/// Any vector past the exceptions: all of them only end a wait. The low four bits of the spurious one are set on old processors.
+const TIMER_VECTOR: u32 = 0x20;
+const SPURIOUS_VECTOR: u32 = 0xff;
+
+/// How this core's registers are reached.
+enum Access {
+    /// xAPIC: a page of memory.
+    Memory(NonNull<u32>),
+    /// x2APIC: model-specific registers (12.12.1.2).
+    Msr,
+}
+
+/// This core's local APIC, its timer ready to end a wait.
+pub(crate) struct Apic {
+    access: Access,
+    ticks_per_wait: u32,
+}
+
+impl Apic {
+    /// Return this core's APIC in the mode that the firmware chose, with the legacy interrupt controller shut out.
+    pub(crate) fn new(memory: &mut Memory, clock: &dyn Clock) -> Self {
+        // The legacy controller first, while it is still listened to: QEMU otherwise keeps an interrupt of its pending for ever.
+        for mask_register in [0x21, 0xa1] {
+            // SAFETY: these are the mask registers of the two 8259s or nothing; nobody waits for their interrupts.
+            unsafe { Port::<u8>::new(mask_register).write(0xff) };
+        }
+        let (page, mode) = ApicBase::read();
+        let access = if mode.contains(ApicBaseFlags::X2APIC_ENABLE) {
+            Access::Msr
+        } else {
+            Access::Memory(memory.map_device(page).cast())
+        };
+        let mut apic = Self { access, ticks_per_wait: 0 };
+        apic.write(Register::SpuriousVector, APIC_ENABLED | SPURIOUS_VECTOR);
+        apic.write(Register::Lint0Vector, MASKED);
+        apic.write(Register::TimerVector, TIMER_VECTOR); // one-shot mode
+        apic.write(Register::TimerDivide, DIVIDE_BY_16);
+
+        apic.write(Register::TimerInitialCount, u32::MAX);
+        let begin = clock.now_ns();
+        while clock.now_ns() - begin < WAIT_NS {
+            core::hint::spin_loop();
+        }
+        apic.ticks_per_wait = u32::MAX - apic.read(Register::TimerCurrentCount);
+        apic.write(Register::TimerInitialCount, 0);
+        apic
+    }
+
+    /// Halt until an interrupt comes, for a millisecond at most.
+    pub(crate) fn wait(&self) {
+        self.write(Register::TimerInitialCount, self.ticks_per_wait.max(1));
+        interrupts::enable_and_hlt();
+        interrupts::disable();
+        self.write(Register::EndOfInterrupt, 0);
+    }
+
+    fn read(&self, register: Register) -> u32 {
+        match self.access {
+            // SAFETY: the page is this core's APIC, mapped for ever; the offset lies within it.
+            Access::Memory(page) => unsafe { page.byte_add(register as usize).read_volatile() },
+            // SAFETY: the APIC is in x2APIC mode, where this register exists.
+            Access::Msr => unsafe { msr(register).read() as u32 },
+        }
+    }
+
+    fn write(&self, register: Register, value: u32) {
+        match self.access {
+            // SAFETY: as in `read`; the values written start a timer and let in vectors whose handler only returns.
+            Access::Memory(page) => unsafe { page.byte_add(register as usize).write_volatile(value) },
+            // SAFETY: likewise.
+            Access::Msr => unsafe { msr(register).write(u64::from(value)) },
+        }
+    }
+}
+
+fn msr(register: Register) -> Msr {
+    Msr::new(0x800 + (register as u32 >> 4))
+}

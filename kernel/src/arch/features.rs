@@ -1,0 +1,44 @@
+//! What this processor is and has, as far as the kernel asks. The engine asks for itself which vector instructions it may use.
+
+use core::fmt;
+
+use raw_cpuid::{CpuId, CpuIdReaderNative};
+
+/// Return whether the machine is virtual.
+pub(crate) fn hypervisor() -> bool {
+    cpuid().get_feature_info().is_some_and(|features| features.has_hypervisor())
+}
+
+/// Return whether pages of 1 GiB may be used.
+pub(crate) fn has_1gib_pages() -> bool {
+    cpuid().get_extended_processor_and_feature_identifiers().is_some_and(|f| f.has_1gib_pages())
+}
+
+/// Return whether pages can be marked as not executable.
+pub(crate) fn has_no_execute() -> bool {
+    cpuid().get_extended_processor_and_feature_identifiers().is_some_and(|f| f.has_execute_disable())
+}
+
+/// Return whether AVX2 and FMA are there and the operating system (this one) has enabled their registers.
+pub(crate) fn has_avx2_and_fma() -> bool {
+    let cpuid = cpuid();
+    let basic = cpuid.get_feature_info().is_some_and(|f| f.has_fma() && f.has_avx() && f.has_oxsave());
+    basic && cpuid.get_extended_feature_info().is_some_and(|f| f.has_avx2())
+}
+
+/// CPUID by the processor's own instruction.
+pub(crate) fn cpuid() -> CpuId<CpuIdReaderNative> {
+    CpuId::new()
+}
+
+/// The processor's name as its maker gives it.
+pub(crate) struct Name;
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match cpuid().get_processor_brand_string() {
+            Some(brand) => f.write_str(brand.as_str().trim()),
+            None => f.write_str("unknown processor"),
+        }
+    }
+}

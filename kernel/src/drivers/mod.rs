@@ -1,0 +1,3 @@
+//! Devices, one file each.
+
+pub(crate) mod serial;

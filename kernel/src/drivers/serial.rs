@@ -1,0 +1,129 @@
+//! The first serial port, 115200 baud, 8 bits, no parity, one stop bit; polled both ways.
+//!
+//! Not here: finding ports (COM1 is where every PC and hypervisor has it) and line editing (the shell does it).
+
+use core::fmt;
+
+use arrayvec::ArrayVec;
+use uart_16550::backend::Backend;
+use uart_16550::spec::FIFO_SIZE;
+use uart_16550::spec::registers::{LSR, MCR, offsets};
+use uart_16550::{BaudRate, Config, InitError, Uart16550};
+use x86_64::instructions::port::Port;
+
+/// The serial line to a person.
+pub(crate) struct Serial(Uart16550<Com1>);
+
+impl Serial {
+    /// Return the port, set up; an error if no port answers.
+    pub(crate) fn open() -> Result<Self, InitError> {
+        let mut serial = Self::for_report();
+        serial.0.backend_mut().keep_input = true;
+        serial.0.init(Config { baud_rate: BaudRate::Baud115200, ..Config::default() })?;
+        serial.0.backend_mut().keep_input = false;
+        Ok(serial)
+    }
+
+    /// Return the port as it is, for a report when nothing else can be relied upon. With no port there, what is written is lost.
+    pub(crate) fn for_report() -> Self {
+        let port = Com1 { keep_input: false, kept: ArrayVec::new() };
+        // SAFETY: COM1 is a serial port or nothing on every PC, and its registers touch no memory. There are two handles only
+        // while a failure is reported, and then nothing returns to the first.
+        Self(unsafe { Uart16550::new_with_backend(port) })
+    }
+
+    /// Return the next received byte if there is one.
+    ///
+    /// The port holds 16 bytes. A hypervisor waits while they are full; on a real line what comes then is lost.
+    pub(crate) fn try_read(&mut self) -> Option<u8> {
+        let kept = &mut self.0.backend_mut().kept;
+        if kept.is_empty() { self.0.try_receive_byte().ok() } else { kept.pop_at(0) }
+    }
+
+    /// Wait until everything written has left the port.
+    pub(crate) fn flush(&mut self) {
+        while !self.0.lsr().contains(LSR::TRANSMITTER_EMPTY) {
+            core::hint::spin_loop();
+        }
+    }
+}
+
+impl fmt::Write for Serial {
+    /// Send text, with the carriage returns that a terminal needs.
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for (number, line) in text.split('\n').enumerate() {
+            if number > 0 {
+                self.0.send_bytes_exact(b"\r\n");
+            }
+            self.0.send_bytes_exact(line.as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// The registers of COM1.
+///
+/// Setting the port up discards what it has received. But input that is piped into a virtual machine begins with the machine, so
+/// what came too early is kept here.
+#[derive(Debug)]
+struct Com1 {
+    keep_input: bool,
+    /// Room for what was received before the port's queue is emptied, and for what is received before the setup ends.
+    kept: ArrayVec<u8, { 4 * FIFO_SIZE }>,
+}
+
+impl Com1 {
+    fn register(offset: u8) -> Port<u8> {
+        const COM1: u16 = 0x3f8;
+        Port::new(COM1 + u16::from(offset))
+    }
+
+    /// Keep what is there now. A port that never runs dry is not waited for.
+    fn keep_pending(&mut self) {
+        for _ in 0..FIFO_SIZE {
+            // SAFETY: these registers are two of the port's 8.
+            unsafe {
+                if self.read(offsets::LSR as u8) & LSR::DATA_READY.bits() == 0 {
+                    return;
+                }
+                self.read(offsets::DATA as u8);
+            }
+        }
+    }
+
+    /// Write the queue's control register, which empties the queue, and lose nothing by it.
+    ///
+    /// In loopback mode a read does not make QEMU fill the queue again. What it holds back then, it brings with the first read
+    /// after the loopback; with nothing to read, nothing would ever come.
+    fn reset_queue(&mut self, control: u8) {
+        // SAFETY: these registers are three of the port's 8; reading an empty queue does nothing on a real port.
+        unsafe {
+            Self::register(offsets::MCR as u8).write(MCR::LOOP_BACK.bits());
+            self.keep_pending();
+            Self::register(offsets::FCR as u8).write(control);
+            Self::register(offsets::MCR as u8).write(0);
+            Self::register(offsets::DATA as u8).read();
+        }
+    }
+}
+
+impl Backend for Com1 {
+    unsafe fn read(&mut self, offset: u8) -> u8 {
+        // SAFETY: the caller keeps to the port's 8 registers.
+        let value = unsafe { Self::register(offset).read() };
+        if self.keep_input && offset == offsets::DATA as u8 {
+            // Without room for it, it is lost as it would be on the line.
+            let _ = self.kept.try_push(value);
+        }
+        value
+    }
+
+    unsafe fn write(&mut self, offset: u8, value: u8) {
+        if self.keep_input && offset == offsets::FCR as u8 {
+            self.reset_queue(value);
+        } else {
+            // SAFETY: the caller keeps to the port's 8 registers.
+            unsafe { Self::register(offset).write(value) };
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! bootlm's kernel: takes a machine over from its loader, and gives it to a conversation with a language model.
+//!
+//! What it is not: an operating system. There are no processes, no file system, no scheduler and no user mode. The models are in
+//! memory when it starts, one flow of control runs from [`start`] to power-off, and interrupts do nothing but end a wait.
+//!
+//! This file is the boot sequence: [`start`] makes the machine ours, [`main`] uses it.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod arch;
+mod boot;
+mod console;
+mod drivers;
+mod memory;
+mod models;
+mod panic;
+mod power;
+mod selftest;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+use arch::apic::Apic;
+use arch::entropy::HardwareEntropy;
+use arch::gdt::{self, ExceptionStack, Segments};
+use arch::tsc::Tsc;
+use arch::{features, idt, stack};
+use boot::BootInfo;
+use console::Console;
+use drivers::serial::Serial;
+use engine::platform::OneCore;
+use memory::{Memory, heap};
+use shell::{Machine, ModelFile};
+
+/// The stack of a core that computes. The engine keeps its buffers in the heap, so this is ample.
+const STACK_BYTES: u64 = 512 * 1024;
+
+/// The machine, made ours.
+struct Kernel {
+    boot: BootInfo,
+    clock: Tsc,
+    console: Console,
+}
+
+/// Make the machine ours: exceptions are reported, the clock runs, memory is in our own page tables. Then call [`main`].
+///
+/// `entry_tsc` is the time stamp counter at entry. The vector units are enabled and the boot stack is in use.
+fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
+    gdt::load_early();
+    idt::load();
+    let serial = Serial::open().ok();
+    let clock = Tsc::since(entry_tsc);
+    let boot = read_boot_info();
+
+    // SAFETY: the loader describes this machine, and is done with it.
+    let mut memory = unsafe { Memory::take_over(&boot) };
+    let stack = memory.new_stack(STACK_BYTES);
+    let exception_stacks = [(); ExceptionStack::COUNT].map(|()| memory.new_stack(ExceptionStack::BYTES));
+    let apic = Apic::new(&mut memory, &clock);
+    memory.fill_heap();
+
+    Box::leak(Box::new(Segments::new())).load(exception_stacks);
+    let console = Console::new(serial, apic);
+    let kernel = Box::leak(Box::new(Kernel { boot, clock, console }));
+    // SAFETY: the stack is new and nobody else's.
+    unsafe { stack::switch(stack, main, kernel) }
+}
+
+/// Use the machine: for a self-test or a conversation. Then power off.
+extern "C" fn main(kernel: &'static mut Kernel) -> ! {
+    let Kernel { boot, clock, console } = kernel;
+    match boot.option("selftest") {
+        Some(name) => selftest::run(name, console),
+        None => talk(boot, clock, console),
+    }
+    console.flush();
+    power::off()
+}
+
+/// Greet the person and leave the machine to the shell until they have enough of it.
+fn talk(boot: &BootInfo, clock: &Tsc, console: &mut Console) {
+    let (files, complaints) = models::files(boot);
+    let files: Vec<ModelFile> =
+        files.iter().map(|file| ModelFile { name: &file.name, bytes: file.bytes }).collect();
+
+    // The console cannot fail.
+    let _ = writeln!(
+        console,
+        "bootlm {} by {}: {}, clock {clock}, {} MiB of memory, {} free",
+        env!("CARGO_PKG_VERSION"),
+        boot.loader,
+        features::Name,
+        boot.memory_bytes() >> 20,
+        heap::free_bytes() >> 20
+    );
+    for complaint in complaints {
+        let _ = writeln!(console, "{complaint}");
+    }
+
+    let machine =
+        Machine { clock, workers: &OneCore, entropy: &HardwareEntropy, free_memory: &heap::free_bytes };
+    shell::run(console, &machine, &files);
+}

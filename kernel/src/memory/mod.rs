@@ -1,0 +1,126 @@
+//! Who owns which byte: the frames of the machine's memory, the kernel's own page tables, the heap.
+//!
+//! The address space, from the bottom of the higher half:
+//!
+//! | from | what |
+//! |---|---|
+//! | [`DIRECT_MAP`] | all RAM, at its physical address plus this: page tables, and the models where the loader put them |
+//! | [`HEAP`] | everything free, gathered page by page into one range |
+//! | [`STACKS`] | stacks, each with an unmapped page below it |
+//! | [`DEVICES`] | device registers, uncached |
+//! | [`KERNEL_BASE`] | the kernel's image: text R-X, rodata R--, data RW- |
+//!
+//! Nothing is mapped in the lower half, so a null pointer and its neighbours fault. All of this is built once at boot; then
+//! [`Memory`] is given up and only the heap changes.
+
+pub(crate) mod frames;
+pub(crate) mod heap;
+mod paging;
+
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use x86_64::VirtAddr;
+use x86_64::structures::paging::{PageTableFlags, PhysFrame, Size2MiB, Size4KiB};
+
+use crate::boot::{BootInfo, RegionKind};
+use frames::Frames;
+use paging::AddressSpace;
+pub(crate) use paging::image_physical_as_linked;
+
+/// Where the direct map of physical memory begins. The PVH entry's page tables have it there as well.
+pub(crate) const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
+const HEAP: u64 = 0xffff_c000_0000_0000;
+const STACKS: u64 = 0xffff_e000_0000_0000;
+const DEVICES: u64 = 0xffff_f000_0000_0000;
+/// What the linker script adds to the image's physical addresses.
+pub(crate) const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
+
+pub(crate) const PAGE_BYTES: u64 = 4096;
+
+/// Frames that the heap leaves for page tables: those of its own last pages, and of devices.
+const RESERVE_BYTES: u64 = 256 * 1024;
+
+/// The machine's memory while the kernel sets itself up.
+pub(crate) struct Memory {
+    frames: Frames,
+    space: AddressSpace,
+    next_stack: u64,
+    next_device: u64,
+}
+
+impl Memory {
+    /// Leave the loader's page tables for the kernel's own, and take what the loader used.
+    ///
+    /// # Safety
+    /// `boot` describes this machine, and nothing in it is used by anyone else. To be called once, on the boot stack.
+    pub(crate) unsafe fn take_over(boot: &BootInfo) -> Self {
+        let mut frames = Frames::new();
+        for range in boot.ranges(RegionKind::Free) {
+            frames.add(range);
+        }
+        // SAFETY: the map is the machine's, by the caller, and the frames are free.
+        let space = unsafe { AddressSpace::build(boot, &mut frames) };
+        // SAFETY: the new tables map the kernel's image, and with it this code and its stack, where they are now.
+        let space = unsafe { space.activate() };
+        for range in boot.ranges(RegionKind::LoaderReclaimable) {
+            frames.add(range);
+        }
+        Self { frames, space, next_stack: STACKS, next_device: DEVICES }
+    }
+
+    /// Return the top of a new stack of so many bytes, with an unmapped page below it.
+    pub(crate) fn new_stack(&mut self, bytes: u64) -> VirtAddr {
+        let bottom = self.next_stack + PAGE_BYTES;
+        let top = bottom + bytes.next_multiple_of(PAGE_BYTES);
+        for page in (bottom..top).step_by(PAGE_BYTES as usize) {
+            let frame = self.frames.take().expect("no memory is left for a stack");
+            self.space.map(VirtAddr::new(page), frame, paging::DATA, &mut self.frames);
+        }
+        self.next_stack = top;
+        VirtAddr::new(top)
+    }
+
+    /// Map the page that holds a device's registers, uncached.
+    pub(crate) fn map_device(&mut self, frame: PhysFrame<Size4KiB>) -> NonNull<u8> {
+        let page = VirtAddr::new(self.next_device);
+        self.next_device += PAGE_BYTES;
+        let flags = paging::DATA | PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
+        self.space.map(page, frame, flags, &mut self.frames);
+        NonNull::new(page.as_mut_ptr()).expect("a page of the higher half is not null")
+    }
+
+    /// Give all free memory but a small reserve to the heap.
+    pub(crate) fn fill_heap(&mut self) {
+        let mut end = HEAP;
+        while self.frames.free_bytes() > RESERVE_BYTES + Frames::BLOCK_BYTES
+            && let Some(block) = self.frames.take_block()
+        {
+            self.space.map::<Size2MiB>(VirtAddr::new(end), block, paging::DATA, &mut self.frames);
+            end += Frames::BLOCK_BYTES;
+        }
+        while self.frames.free_bytes() > RESERVE_BYTES
+            && let Some(frame) = self.frames.take()
+        {
+            self.space.map::<Size4KiB>(VirtAddr::new(end), frame, paging::DATA, &mut self.frames);
+            end += PAGE_BYTES;
+        }
+        // SAFETY: the range was just mapped, to frames that nobody else has.
+        unsafe { heap::init(VirtAddr::new(HEAP), end - HEAP) };
+    }
+}
+
+/// Return whether an address that is not mapped lies below a stack: nothing else is missing in that part of the address space.
+pub(crate) fn is_stack_guard(address: u64) -> bool {
+    (STACKS..DEVICES).contains(&address)
+}
+
+/// Return physical memory as bytes, in the direct map.
+///
+/// # Safety
+/// The range is RAM of the memory map, and nothing writes to it any more.
+pub(crate) unsafe fn physical_bytes(range: &Range<u64>) -> &'static [u8] {
+    let start = (DIRECT_MAP + range.start) as *const u8;
+    // SAFETY: the direct map holds all RAM for ever; the rest is the caller's.
+    unsafe { core::slice::from_raw_parts(start, (range.end - range.start) as usize) }
+}

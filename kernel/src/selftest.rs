@@ -1,0 +1,81 @@
+//! What `selftest=NAME` on the command line does instead of a chat, for the tests and for `make run`'s choice of an accelerator.
+
+use core::arch::x86_64::*;
+use core::fmt::Write;
+
+use crate::arch::features;
+use crate::console::Console;
+
+/// Run the self-test of this name. An unknown name is said and is no failure.
+pub(crate) fn run(name: &str, console: &mut Console) {
+    let result = match name {
+        "cpu" => cpu(console),
+        "page-fault" => page_fault(),
+        "stack-overflow" => stack_overflow(0),
+        "oom" => out_of_memory(),
+        _ => {
+            writeln!(console, "selftest={name} is not known; there are: cpu, page-fault, stack-overflow, oom")
+        }
+    };
+    debug_assert!(result.is_ok(), "the console cannot fail");
+}
+
+/// Compute with the vector instructions that the engine lives by. An accelerator that says it has them but cannot run them stops here.
+fn cpu(console: &mut Console) -> core::fmt::Result {
+    if features::has_avx2_and_fma() {
+        // SAFETY: CPUID has AVX2 and FMA, and the entry enabled their registers.
+        let (bytes, floats) = unsafe { (dot_bytes(), dot_floats()) };
+        assert_eq!(bytes, 32 * 2 * -3, "vpmaddubsw and vpmaddwd on 32 products of 2 and -3");
+        assert_eq!(floats, [1.5 * 4.0 + 0.25; 8], "vfmadd231ps on 1.5 * 4 + 0.25");
+        writeln!(console, "selftest cpu: ok")
+    } else {
+        writeln!(console, "selftest cpu: ok (no AVX2 and FMA here)")
+    }
+}
+
+/// Return 32 products of 2 and -3, summed the way the engine's integer kernels do it.
+#[target_feature(enable = "avx2,fma")]
+fn dot_bytes() -> i32 {
+    let pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(2), _mm256_set1_epi8(-3));
+    let sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    let mut lanes = [0i32; 8];
+    // SAFETY: `lanes` has room for 8 lanes of 4 bytes.
+    unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), sums) };
+    lanes.iter().sum()
+}
+
+/// Return 1.5 * 4 + 0.25 in each lane.
+#[target_feature(enable = "avx2,fma")]
+fn dot_floats() -> [f32; 8] {
+    let one_and_a_half = core::hint::black_box(1.5);
+    let sums = _mm256_fmadd_ps(_mm256_set1_ps(one_and_a_half), _mm256_set1_ps(4.0), _mm256_set1_ps(0.25));
+    let mut lanes = [0.0; 8];
+    // SAFETY: `lanes` has room for 8 lanes of 4 bytes.
+    unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sums) };
+    lanes
+}
+
+/// Read an address of the lower half, where nothing is mapped.
+fn page_fault() -> core::fmt::Result {
+    let unmapped = 0xdead_b000 as *const u8;
+    // SAFETY: it is not safe, and meant so: the read faults before it yields anything.
+    let byte = unsafe { unmapped.read_volatile() };
+    panic!("the page fault self-test read {byte:#x} from an address that should not be mapped");
+}
+
+/// Use the stack up, some 500 bytes a call.
+fn stack_overflow(calls: u64) -> core::fmt::Result {
+    let frame = core::hint::black_box([calls; 64]);
+    if calls == u64::MAX {
+        panic!("the stack overflow self-test found no end of the stack");
+    }
+    stack_overflow(calls + 1)?;
+    core::hint::black_box(frame);
+    Ok(())
+}
+
+/// Ask for more memory than any machine has.
+fn out_of_memory() -> core::fmt::Result {
+    let bytes = alloc::vec![0u8; 1 << 60];
+    panic!("the out-of-memory self-test got {} bytes", core::hint::black_box(bytes).len());
+}

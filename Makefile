@@ -1,0 +1,80 @@
+#: bootlm: a bare-metal kernel that runs a language model.
+#:
+#: make run      boot it in QEMU and talk to it; does all of its own set-up
+#: make test     check and test everything, the same way
+#: make iso      write an ISO that boots by BIOS and by UEFI
+#: make models   get the default model, or check the one that is here
+#: make setup    install what the others need and this machine lacks
+#: make lint     check formatting and lints
+#: make clean    remove what was built; models stay
+#: make help     show this
+#:
+#: What can be set, as in `make run SMP=2 BOOT=pvh`:
+#:
+#:   ACCEL       auto | tcg | kvm        what runs the guest's instructions [auto: KVM where it works]
+#:   SMP         1, 2, ...               processors of the machine [1]
+#:   MEM         768M, 2G, ...           memory of the machine [what the models need]
+#:   FIRMWARE    bios | uefi             what starts the boot loader [bios]
+#:   BOOT        auto | limine | pvh     boot loader, or QEMU's own way in [auto: Limine where it can be had]
+#:   MODELS      files                   models to boot with [models/*.gguf]
+#:   LIMINE_DIR  a folder                Limine's binary release [this machine's, else downloaded]
+
+MAKEFLAGS += -rR
+.DEFAULT_GOAL := help
+
+# What a person may set.
+ACCEL ?= auto
+SMP ?= 1
+MEM ?=
+FIRMWARE ?= bios
+BOOT ?= auto
+MODELS ?=
+LIMINE_DIR ?=
+CARGO_TARGET_DIR ?= target
+
+# What follows from it.
+BOOTLM := $(CARGO_TARGET_DIR)/debug/bootlm
+SOURCE := --kernel $(CARGO_TARGET_DIR)/release/bootlm-kernel --build-dir $(CARGO_TARGET_DIR) \
+	$(if $(LIMINE_DIR),--limine-dir $(LIMINE_DIR)) $(MODELS)
+MACHINE := --accel $(ACCEL) --smp $(SMP) --firmware $(FIRMWARE) --boot $(BOOT) $(if $(MEM),--mem $(MEM))
+
+.PHONY: help
+help:
+	@sed -n 's/^#: \{0,1\}//p' Makefile
+
+.PHONY: run
+run: kernel $(if $(MODELS),tools,models)
+	@$(BOOTLM) run $(MACHINE) $(SOURCE)
+
+.PHONY: iso
+iso: kernel $(if $(MODELS),tools,models)
+	@$(BOOTLM) image --output $(CARGO_TARGET_DIR)/bootlm.iso $(SOURCE)
+
+.PHONY: models
+models: tools
+	@$(BOOTLM) fetch
+
+.PHONY: test
+test: lint kernel models
+	cargo test --workspace
+
+.PHONY: lint
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: kernel
+kernel: setup
+	@cargo build --release --package kernel
+
+.PHONY: tools
+tools: setup
+	@cargo build --package tools
+
+.PHONY: setup
+setup:
+	@tools/setup.sh
+
+.PHONY: clean
+clean:
+	cargo clean

@@ -1,0 +1,191 @@
+//! The real kernel in a real QEMU, and a person's end of the serial line, for the tests in `tests/`.
+//!
+//! 1. **What is tested is what is shipped:** the release kernel, brought up to date first, and the default model.
+//! 2. **A machine costs seconds,** so each is booted for one conversation that checks many things, and no more run at once
+//!    than two cores can carry.
+//! 3. **Nothing is timed.** A machine that is busy with other things is slow and right; the limit is there for hangs.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+
+use nix::sys::wait::WaitStatus;
+use rexpect::session::{PtySession, spawn_command};
+use tools::catalog::Catalog;
+use tools::fetch;
+use tools::initrd::Initrd;
+use tools::qemu::{Accelerator, Boot, Console, Machine};
+
+/// How long a guest may take to say what is expected next. The slowest step, an answer under emulation, takes a tenth of it.
+const LIMIT_MS: u64 = 300_000;
+
+/// What the shell shows when it waits for a line.
+const PROMPT: &str = ">>> ";
+
+/// Return the release kernel, built now if it is not up to date.
+pub fn kernel() -> &'static Path {
+    static KERNEL: OnceLock<PathBuf> = OnceLock::new();
+    KERNEL.get_or_init(|| {
+        build(&["--release", "--package", "kernel"]);
+        target_dir().join("release/bootlm-kernel")
+    })
+}
+
+/// Return the host program, built now if it is not up to date.
+pub fn bootlm() -> &'static Path {
+    static BOOTLM: OnceLock<PathBuf> = OnceLock::new();
+    BOOTLM.get_or_init(|| {
+        build(&["--package", "tools"]);
+        target_dir().join("debug/bootlm")
+    })
+}
+
+/// Return the default model, fetched now if it is not there.
+pub fn model() -> &'static Path {
+    static MODEL: OnceLock<PathBuf> = OnceLock::new();
+    MODEL.get_or_init(|| {
+        let catalog = Catalog::built_in().unwrap();
+        fetch::fetch(catalog.find(None).unwrap(), &workspace().join("models")).unwrap()
+    })
+}
+
+/// Return the repository's folder.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the workspace")
+}
+
+/// Return the folder that cargo builds into; this program lies in its `debug/deps`.
+pub fn target_dir() -> PathBuf {
+    let program = env::current_exe().unwrap();
+    program.ancestors().nth(3).expect("cargo puts tests into target/debug/deps").into()
+}
+
+fn build(arguments: &[&str]) {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build
+        .args(["build", "--quiet"])
+        .args(arguments)
+        .arg("--target-dir")
+        .arg(target_dir())
+        .current_dir(workspace());
+    assert!(build.status().unwrap().success(), "cargo build {}", arguments.join(" "));
+}
+
+/// Return how the kernel boots by PVH with `models`, archived below `dir` if they are several.
+pub fn pvh(models: &[PathBuf], dir: &Path) -> Boot {
+    let Initrd { file, command_line } = Initrd::pack(models, dir).unwrap();
+    Boot::Pvh { kernel: kernel().into(), initrd: file, command_line }
+}
+
+/// Return how the kernel boots by PVH without a model and with the words `command_line`.
+pub fn pvh_with(command_line: &str) -> Boot {
+    Boot::Pvh { kernel: kernel().into(), initrd: None, command_line: command_line.into() }
+}
+
+/// Return a machine with one emulated processor and half a GiB, behind a pseudo-terminal.
+pub fn machine(boot: Boot) -> Machine {
+    Machine {
+        accelerator: Accelerator::Tcg,
+        processors: 1,
+        memory_mib: 512,
+        boot,
+        console: Console::Terminal,
+    }
+}
+
+/// A program at the other end of a pseudo-terminal: QEMU, or `bootlm run` around it. It is ended when this is dropped.
+pub struct Guest {
+    session: PtySession,
+    _core: Core,
+}
+
+impl Guest {
+    /// Start `machine`.
+    pub fn boot(machine: &Machine) -> Self {
+        Self::start(machine.command())
+    }
+
+    /// Start `command`, which boots a machine.
+    pub fn start(command: Command) -> Self {
+        let core = Core::wait_for_one();
+        Self { session: spawn_command(command, Some(LIMIT_MS)).unwrap(), _core: core }
+    }
+
+    /// Wait for `text` and return what came before it, with lines that end in "\n".
+    #[track_caller]
+    pub fn expect(&mut self, text: &str) -> String {
+        match self.session.exp_string(text) {
+            Ok(before) => before.replace('\r', ""),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Wait for the prompt and return what came before it.
+    #[track_caller]
+    pub fn prompt(&mut self) -> String {
+        self.expect(PROMPT)
+    }
+
+    /// Type `line` and Enter at the prompt, and return what comes before the next prompt, without the line itself.
+    #[track_caller]
+    pub fn ask(&mut self, line: &str) -> String {
+        self.send(&format!("{line}\r"));
+        let said = self.prompt();
+        match said.split_once('\n') {
+            Some((echo, answer)) if echo == line => answer.trim_end().into(),
+            _ => panic!("expected the typed line {line:?} first, found {said:?}"),
+        }
+    }
+
+    /// Type `keys`.
+    #[track_caller]
+    pub fn send(&mut self, keys: &str) {
+        self.session.send(keys).and_then(|_| self.session.flush()).unwrap();
+    }
+
+    /// Wait for the end and return what came before it and the exit status.
+    #[track_caller]
+    pub fn end(mut self) -> (String, i32) {
+        let said = match self.session.exp_eof() {
+            Ok(said) => said.replace('\r', ""),
+            Err(error) => panic!("{error}"),
+        };
+        match self.session.process().wait().unwrap() {
+            WaitStatus::Exited(_, status) => (said, status),
+            other => panic!("expected an exit, found {other:?} after {said:?}"),
+        }
+    }
+
+    /// Type `/exit` at the prompt and check that the machine leaves in peace.
+    #[track_caller]
+    pub fn leave(mut self) {
+        self.send("/exit\r");
+        assert_eq!(self.end(), ("/exit\n".into(), 0));
+    }
+}
+
+/// The right to keep one of two cores busy with a machine.
+pub struct Core;
+
+static FREE_CORES: Mutex<usize> = Mutex::new(2);
+static CORE_IS_FREE: Condvar = Condvar::new();
+
+impl Core {
+    /// Wait until fewer than two machines run.
+    pub fn wait_for_one() -> Self {
+        let free = FREE_CORES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free =
+            CORE_IS_FREE.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Self
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        *FREE_CORES.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        CORE_IS_FREE.notify_one();
+    }
+}

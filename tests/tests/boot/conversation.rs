@@ -1,0 +1,78 @@
+//! What a person has who types `make run`: `bootlm run` at a terminal and behind a pipe.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use boot_tests::{Core, Guest, bootlm, kernel, model, target_dir};
+use regex::Regex;
+
+/// Return `bootlm run` with the default model and what `arguments` add.
+fn bootlm_run(arguments: &[&str]) -> Command {
+    let mut run = Command::new(bootlm());
+    run.args(["run", "--accel=tcg", "--boot=pvh", "--kernel"]).arg(kernel());
+    run.arg("--build-dir").arg(target_dir()).args(arguments).arg(model());
+    run
+}
+
+#[test]
+fn a_person_at_a_terminal_holds_a_conversation() {
+    let mut guest = Guest::start(bootlm_run(&[]));
+    let start = guest.prompt();
+    let first_lines = Regex::new(concat!(
+        r"(?m)^bootlm \S+ by PVH: .*\n",
+        r"SmolLM2-135M-Instruct\.Q4_1\.gguf: llama 135M Q4_1, 98\.4 MB, context 2048 of 8192\n",
+        r"ready in (\d+\.\d\d) s: memory (\d+\.\d\d), model (\d+\.\d\d), tokenizer (\d+\.\d\d), context (\d+\.\d\d)\n",
+        r"/help lists the commands; Ctrl-C stops an answer, /exit leaves\.\n\n$"
+    ));
+    let seconds = first_lines.unwrap().captures(&start).unwrap_or_else(|| panic!("{start}"));
+    let [total, parts @ ..] = [1, 2, 3, 4, 5].map(|i| seconds[i].parse::<f64>().unwrap());
+    assert!((total - parts.iter().sum::<f64>()).abs() < 0.03, "the parts do not add up: {start}");
+
+    assert_eq!(guest.ask("What is the capital of France?"), "The capital of France is Paris.");
+    let stats = guest.ask("/stats");
+    let numbers = Regex::new(concat!(
+        r"^prefill: (\d+) tokens, \d+\.\d\d s, \d+\.\d tokens/s\n",
+        r"decode: (\d+) tokens, \d+\.\d\d s, \d+\.\d tokens/s\n",
+        r"context: (\d+) of 2048 tokens\n"
+    ));
+    let numbers = numbers.unwrap().captures(&stats).unwrap_or_else(|| panic!("{stats}"));
+    let [prefill, decode, context] = [1, 2, 3].map(|i| numbers[i].parse::<usize>().unwrap());
+    // Seven tokens of text; the end of the turn is sampled and not shown.
+    assert_eq!((decode, context), (7, prefill + decode), "{stats}");
+
+    // Without the first turn, this question would not be about capitals.
+    assert_eq!(guest.ask("And Germany?"), "The capital of Germany is Berlin.");
+
+    let refusal = guest.ask("/frobnicate");
+    assert!(refusal.contains("unknown command /frobnicate"), "{refusal}");
+
+    // Ctrl-C stops an answer that would be long, and only the answer.
+    guest.send("Write a long story about a dog.\r");
+    guest.expect("dog.");
+    guest.expect("\n");
+    guest.expect(" "); // the first word is there
+    guest.send("\x03");
+    let rest = guest.prompt();
+    assert!(rest.ends_with("\n[stopped]\n\n"), "{rest}");
+    // Ctrl-A is the line editor's and not QEMU's: it goes to the line's start.
+    guest.send("stats\x01/\r");
+    let stats = guest.prompt();
+    assert!(stats.contains("decode: "), "{stats}");
+    guest.leave();
+}
+
+#[test]
+fn a_pipe_is_answered_on_two_processors_and_left_at_its_end() {
+    let _core = Core::wait_for_one();
+    let mut run = bootlm_run(&["--smp=2"]);
+    let mut run = run.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // Neither a new line nor /exit at the end: both are `bootlm run`'s to add.
+    run.stdin.take().unwrap().write_all(b"What is the capital of France?").unwrap();
+    let output = run.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap().replace('\r', "");
+    assert!(
+        said.contains(">>> What is the capital of France?\nThe capital of France is Paris.\n\n>>> "),
+        "{said}"
+    );
+    assert!(output.status.success(), "{}\n{said}", output.status);
+}

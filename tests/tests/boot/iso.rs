@@ -1,0 +1,80 @@
+//! The ISO, booted through Limine by both firmwares from both media. Where Limine is not at hand, this says SKIPPED and why.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use boot_tests::{Guest, kernel, machine, model, workspace};
+use regex::Regex;
+use tempfile::TempDir;
+use tools::image::Image;
+use tools::limine::Limine;
+use tools::qemu::{Boot, Machine, Medium, Ovmf};
+
+/// Return an ISO with the default model, or `None` after saying why there is none.
+#[expect(clippy::explicit_write, reason = "the test harness would keep what eprintln! says to itself")]
+fn iso(dir: &TempDir, test: &str) -> Option<PathBuf> {
+    let limine = match Limine::find(None, dir.path()) {
+        Ok(limine) => limine,
+        Err(error) => {
+            use std::io::Write;
+            writeln!(std::io::stderr(), "SKIPPED: {test}: {error:#}").unwrap();
+            return None;
+        }
+    };
+    let iso = dir.path().join("bootlm.iso");
+    let image =
+        Image { kernel: kernel(), limine_conf: &workspace().join("limine.conf"), models: &[model().into()] };
+    image.write(&limine, &iso).unwrap();
+    Some(iso)
+}
+
+/// Boot `iso` from both media and look at what the prompt comes after.
+fn boots_from_both_media(iso: &Path, ovmf: Option<Ovmf>) {
+    for medium in [Medium::Cd, Medium::Stick] {
+        let boot = Boot::Iso { iso: iso.into(), medium, ovmf: ovmf.clone() };
+        let mut guest = Guest::boot(&Machine { memory_mib: 1024, ..machine(boot) });
+        let start = guest.prompt();
+        assert!(start.contains("by Limine "), "{medium:?}: {start}");
+        let model = "\nSmolLM2-135M-Instruct.Q4_1.gguf: llama 135M Q4_1, 98.4 MB, context 2048 of 8192\n";
+        assert!(start.contains(model), "{medium:?}: {start}");
+        guest.leave();
+    }
+}
+
+#[test]
+fn the_iso_boots_to_the_prompt_by_bios() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(iso) = iso(&dir, "boot of the ISO by BIOS") else { return };
+    boots_from_both_media(&iso, None);
+}
+
+#[test]
+fn the_iso_boots_to_the_prompt_by_uefi() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(iso) = iso(&dir, "boot of the ISO by UEFI") else { return };
+    boots_from_both_media(&iso, Some(Ovmf::prepare(dir.path()).unwrap()));
+}
+
+#[test]
+fn the_iso_has_a_partition_with_the_loader_that_uefi_looks_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(iso) = iso(&dir, "EFI partition of the ISO") else { return };
+    let report =
+        output_of(Command::new("xorriso").arg("-indev").arg(&iso).args(["-report_system_area", "plain"]));
+    let partition = Regex::new(
+        r"GPT start and size : +2 +(\d+) +\d+\n(?:.*\n)?GPT partition path : +2 +/boot/limine/limine-uefi-cd\.bin",
+    );
+    let start =
+        partition.unwrap().captures(&report).unwrap_or_else(|| panic!("{report}"))[1].parse::<u64>().unwrap();
+    // mtools' name for a file system inside an image: the image, and the offset in bytes.
+    let image = format!("{}@@{}", iso.display(), start * 512);
+    let files = output_of(Command::new("mdir").args(["-b", "-i", &image, "::/EFI/BOOT"]));
+    assert!(files.contains("::/EFI/BOOT/BOOTX64.EFI"), "{files}");
+}
+
+/// Return what `command` prints.
+fn output_of(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,6 @@
+//! Boots the real kernel in QEMU and talks to it.
+
+mod conversation;
+mod damage;
+mod fault;
+mod iso;

@@ -1,0 +1,100 @@
+//! What the documentation says is true: its commands exist, its links lead somewhere, its transcript is what happens.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use boot_tests::{Core, bootlm, kernel, model, target_dir, workspace};
+use regex::Regex;
+use std::process::Command;
+
+const PAGES: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "models/README.md"];
+
+fn read(path: &str) -> String {
+    fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn every_make_target_that_is_named_exists() {
+    let makefile = read("Makefile");
+    let named = Regex::new(r"`make ([a-z]+)|^make ([a-z]+)|\| make ([a-z]+)").unwrap();
+    let mut n_named = 0;
+    for page in PAGES {
+        for line in read(page).lines() {
+            for found in named.captures_iter(line) {
+                let target = found.iter().skip(1).flatten().next().unwrap().as_str();
+                assert!(
+                    makefile.contains(&format!("\n{target}:")),
+                    "{page} names `make {target}`, which is not there"
+                );
+                n_named += 1;
+            }
+        }
+    }
+    assert!(n_named >= 5, "only {n_named} commands were found");
+}
+
+#[test]
+fn every_link_to_a_file_leads_to_one() {
+    let link = Regex::new(r"\]\(([^)#:]+)\)").unwrap();
+    for page in PAGES {
+        let page_dir = workspace().join(page);
+        for found in link.captures_iter(&read(page)) {
+            let target = page_dir.with_file_name("").join(&found[1]);
+            assert!(target.exists(), "{page} links to {}, which is not there", &found[1]);
+        }
+    }
+}
+
+#[test]
+fn the_house_is_as_the_architecture_draws_it() {
+    let architecture = read("ARCHITECTURE.md");
+    let house =
+        architecture.split("## The house").nth(1).unwrap().split("Rooms that are planned").next().unwrap();
+    let entry = Regex::new(r"(?m)^    (  )?(\S.*?)(?:   .*)?$").unwrap();
+    let mut room = String::new();
+    let mut n_entries = 0;
+    for found in entry.captures_iter(house) {
+        let names = found[2].split_whitespace().take_while(|name| name.ends_with('/') || name.contains('.'));
+        for name in names {
+            if found.get(1).is_none() {
+                room = name.into();
+            }
+            let path = if found.get(1).is_some() { format!("{room}{name}") } else { name.into() };
+            assert!(workspace().join(&path).exists(), "the house has {path}, the repository has not");
+            n_entries += 1;
+        }
+    }
+    assert!(n_entries > 30, "only {n_entries} entries were found");
+}
+
+/// Run the README's first example, and compare line by line; numbers that depend on the machine may differ.
+#[test]
+fn the_transcript_is_what_happens() {
+    let readme = read("README.md");
+    let transcript = readme.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let (command, expected) = transcript.split_once('\n').unwrap();
+    let typed = Regex::new(r"^\$ printf '(.*)' \| make run$").unwrap().captures(command).unwrap()[1]
+        .replace("\\n", "\n");
+
+    let _core = Core::wait_for_one();
+    let mut run = Command::new(bootlm());
+    run.args(["run", "--accel=tcg", "--boot=pvh", "--kernel"]).arg(kernel());
+    run.arg("--build-dir").arg(target_dir()).arg(model());
+    let mut run = run.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    run.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let output = run.wait_with_output().unwrap();
+    let said = [output.stderr, output.stdout].concat();
+    let said = String::from_utf8(said).unwrap().replace('\r', "");
+    assert!(output.status.success(), "{}\n{said}", output.status);
+
+    let number = Regex::new(r"\d+(\.\d+)?").unwrap();
+    let machine = Regex::new(r": .* CPU version [^,]*,").unwrap();
+    let masked = |text: &str| -> Vec<String> {
+        text.trim()
+            .lines()
+            .map(|line| number.replace_all(&machine.replace(line, ": CPU,"), "N").into_owned())
+            .collect()
+    };
+    assert_eq!(masked(&said), masked(expected));
+}

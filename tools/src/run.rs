@@ -1,0 +1,247 @@
+//! Boots the kernel in QEMU and gives its serial line to whoever runs this: a person at a terminal, or a pipe.
+
+use std::fs;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+
+use crate::accel;
+use crate::image::Image;
+use crate::initrd::Initrd;
+use crate::limine::Limine;
+use crate::qemu::{self, Accelerator, Boot, Console, Machine, Medium, Ovmf};
+
+/// What the shell shows when it waits for a line.
+const PROMPT: &[u8] = b">>> ";
+
+/// End of transmission: what Ctrl-D sends, and how the shell is told that nothing more will come.
+const CTRL_D: u8 = 0x04;
+
+/// The door through which the kernel is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Door {
+    /// Limine where it can be had, else PVH.
+    Auto,
+    /// The boot loader, from an ISO.
+    Limine,
+    /// QEMU's own loader.
+    Pvh,
+}
+
+/// What starts the boot loader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Firmware {
+    /// SeaBIOS.
+    Bios,
+    /// OVMF.
+    Uefi,
+}
+
+/// What a person may choose, and where things lie.
+#[derive(Debug)]
+pub struct Options {
+    /// What runs the guest's instructions.
+    pub accel: accel::Choice,
+    /// How many processors the machine has.
+    pub processors: usize,
+    /// How much memory it has; none: as much as the models need.
+    pub memory_mib: Option<u64>,
+    /// What starts the boot loader.
+    pub firmware: Firmware,
+    /// The door through which the kernel is entered.
+    pub boot: Door,
+    /// The folder that has Limine.
+    pub limine_dir: Option<PathBuf>,
+    /// The boot loader's configuration.
+    pub limine_conf: PathBuf,
+    /// The kernel's ELF file.
+    pub kernel: PathBuf,
+    /// Where images and archives are written.
+    pub build_dir: PathBuf,
+    /// The model files.
+    pub models: Vec<PathBuf>,
+}
+
+/// Boot the machine and hold its console until it leaves; return an error unless it left as it was told to.
+pub fn run(options: &Options) -> Result<()> {
+    ensure!(options.kernel.is_file(), "{} is not there; `make run` builds it", options.kernel.display());
+    let boot = options.boot()?;
+    let accelerator = options.accel.resolve(&options.kernel, options.processors)?;
+    let console = if io::stdin().is_terminal() { Console::Terminal } else { Console::Pipe };
+    let memory_mib = match options.memory_mib {
+        Some(memory_mib) => memory_mib,
+        None => ample_memory_mib(&options.models)?,
+    };
+    eprintln!("{}", describe(&boot, accelerator, options.processors, memory_mib, console));
+
+    let command =
+        Machine { accelerator, processors: options.processors, memory_mib, boot, console }.command();
+    let status = match console {
+        Console::Terminal => hand_through_terminal(command)?,
+        Console::Pipe => hand_through_pipe(command)?,
+    };
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(qemu::STATUS_FAULT) => bail!("the kernel reported a fault; its report is above"),
+        _ => bail!("QEMU ended with {status}"),
+    }
+}
+
+impl Options {
+    /// Prepare what the machine boots from.
+    fn boot(&self) -> Result<Boot> {
+        if self.boot == Door::Pvh {
+            ensure!(
+                self.firmware == Firmware::Bios,
+                "UEFI starts Limine, not PVH; leave out one of FIRMWARE=uefi and BOOT=pvh"
+            );
+            return self.boot_by_pvh();
+        }
+        match Limine::find(self.limine_dir.as_deref(), &self.build_dir) {
+            Ok(limine) => self.boot_by_limine(&limine),
+            // Without a wish that only Limine can fulfil, the same kernel starts by the other door.
+            Err(_)
+                if self.boot == Door::Auto
+                    && self.firmware == Firmware::Bios
+                    && self.limine_dir.is_none() =>
+            {
+                eprintln!("Limine cannot be had here, so the kernel starts by PVH (BOOT=limine tells why)");
+                self.boot_by_pvh()
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn boot_by_limine(&self, limine: &Limine) -> Result<Boot> {
+        let iso = self.build_dir.join("bootlm.iso");
+        Image { kernel: &self.kernel, limine_conf: &self.limine_conf, models: &self.models }
+            .write(limine, &iso)?;
+        let ovmf = match self.firmware {
+            Firmware::Bios => None,
+            Firmware::Uefi => Some(Ovmf::prepare(&self.build_dir)?),
+        };
+        Ok(Boot::Iso { iso, medium: Medium::Cd, ovmf })
+    }
+
+    fn boot_by_pvh(&self) -> Result<Boot> {
+        let initrd = Initrd::pack(&self.models, &self.build_dir)?;
+        Ok(Boot::Pvh { kernel: self.kernel.clone(), initrd: initrd.file, command_line: initrd.command_line })
+    }
+}
+
+/// Return the model files to use: `named`, or all GGUF files of the folder `dir` in the order of their names.
+pub fn models(named: Vec<PathBuf>, dir: &Path) -> Result<Vec<PathBuf>> {
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let entries =
+        fs::read_dir(dir).with_context(|| format!("no model is named, and the folder {}", dir.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut models: Vec<_> =
+        paths.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "gguf")).collect();
+    models.sort();
+    Ok(models)
+}
+
+/// Return memory that is ample: all models, and half a GiB for contexts, tokenizer and kernel, in steps of 256 MiB.
+fn ample_memory_mib(models: &[PathBuf]) -> Result<u64> {
+    let mut bytes: u64 = 512 << 20;
+    for model in models {
+        bytes +=
+            fs::metadata(model).with_context(|| format!("cannot find the model {}", model.display()))?.len();
+    }
+    Ok((bytes >> 20).next_multiple_of(256))
+}
+
+/// Return one line about the machine that is about to start.
+fn describe(
+    boot: &Boot,
+    accelerator: Accelerator,
+    processors: usize,
+    memory_mib: u64,
+    console: Console,
+) -> String {
+    let door = match boot {
+        Boot::Pvh { .. } => "PVH",
+        Boot::Iso { ovmf: None, .. } => "Limine on BIOS",
+        Boot::Iso { ovmf: Some(_), .. } => "Limine on UEFI",
+    };
+    let accelerator = match accelerator {
+        Accelerator::Tcg => "emulated (TCG)",
+        Accelerator::Kvm => "on KVM",
+    };
+    let plural = if processors == 1 { "" } else { "s" };
+    let leave = if console == Console::Terminal { "; Ctrl-] then x ends it by force" } else { "" };
+    format!("QEMU: {door}, {processors} processor{plural} {accelerator}, {memory_mib} MiB{leave}")
+}
+
+/// Let QEMU have the terminal, which it puts into raw mode, and put it back however QEMU ends.
+fn hand_through_terminal(mut command: Command) -> Result<ExitStatus> {
+    let _saved = crate::terminal::SavedTerminal::save().context("the terminal at stdin")?;
+    command.status().context("cannot start qemu-system-x86_64")
+}
+
+/// Feed stdin to the guest once it shows a prompt (before, firmware and boot loader would take what is typed), and end
+/// it with Ctrl-D, so that the machine leaves by itself.
+fn hand_through_pipe(mut command: Command) -> Result<ExitStatus> {
+    let mut qemu = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start qemu-system-x86_64")?;
+    let (Some(to_guest), Some(mut from_guest)) = (qemu.stdin.take(), qemu.stdout.take()) else {
+        unreachable!("both were asked for")
+    };
+    let (prompt_seen, prompt) = mpsc::channel();
+    // Not joined: when the machine leaves first, nothing that stdin still has is of use.
+    thread::spawn(move || {
+        if prompt.recv().is_ok() {
+            // An error says that the machine has left.
+            let _ = feed(&mut io::stdin().lock(), to_guest);
+        }
+    });
+
+    let mut seen = Vec::new();
+    let mut waiting = Some(prompt_seen);
+    let mut buffer = [0; 4096];
+    loop {
+        let n = from_guest.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        if let Some(prompt_seen) = &waiting {
+            seen.extend_from_slice(&buffer[..n]);
+            if seen.windows(PROMPT.len()).any(|window| window == PROMPT) {
+                let _ = prompt_seen.send(()); // the thread waits for nothing else
+                waiting = None;
+            }
+        }
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&buffer[..n]).and_then(|()| stdout.flush()).context("stdout")?;
+    }
+    qemu.wait().context("QEMU")
+}
+
+/// Copy `input` to the guest, end its last line, and send Ctrl-D; return the guest's end of the line, still open.
+fn feed(input: &mut dyn Read, mut to_guest: ChildStdin) -> io::Result<ChildStdin> {
+    let mut buffer = [0; 4096];
+    let mut last = b'\n';
+    loop {
+        let n = input.read(&mut buffer)?;
+        if n == 0 {
+            break;
+        }
+        to_guest.write_all(&buffer[..n])?;
+        last = buffer[n - 1];
+    }
+    if last != b'\n' {
+        to_guest.write_all(b"\n")?;
+    }
+    to_guest.write_all(&[CTRL_D])?;
+    Ok(to_guest)
+}

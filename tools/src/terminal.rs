@@ -1,0 +1,108 @@
+//! This process's stdin and stdout as the shell's [`Terminal`], and the care for the real terminal behind them.
+
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal, Write};
+use std::panic;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::stdio::stdin;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use shell::Terminal;
+
+/// The settings of the terminal at stdin, which are put back when this is dropped, and when the program panics.
+#[derive(Debug)]
+pub struct SavedTerminal {
+    settings: Termios,
+}
+
+impl SavedTerminal {
+    /// Remember the settings of the terminal at stdin; return `None` when stdin is none.
+    pub fn save() -> io::Result<Option<Self>> {
+        if !io::stdin().is_terminal() {
+            return Ok(None);
+        }
+        let settings = tcgetattr(stdin())?;
+        // Released programs abort on a panic and drop nothing, so a hook does it, before the message is printed.
+        let (for_hook, report) = (settings.clone(), panic::take_hook());
+        panic::set_hook(Box::new(move |info| {
+            restore(&for_hook);
+            report(info);
+        }));
+        Ok(Some(Self { settings }))
+    }
+
+    /// Hand over every key as it is typed, Ctrl-C among them, without an echo. Output stays as it was: the terminal still
+    /// makes a new line of "\n".
+    pub fn enter_raw_mode(&self) -> io::Result<()> {
+        let mut raw = self.settings.clone();
+        raw.make_raw();
+        raw.output_modes = self.settings.output_modes;
+        Ok(tcsetattr(stdin(), OptionalActions::Now, &raw)?)
+    }
+}
+
+impl Drop for SavedTerminal {
+    fn drop(&mut self) {
+        restore(&self.settings);
+    }
+}
+
+/// Put the settings back; a terminal that has gone away in the meantime needs none.
+fn restore(settings: &Termios) {
+    let _ = tcsetattr(stdin(), OptionalActions::Now, settings);
+}
+
+/// Stdin and stdout.
+#[derive(Debug, Default)]
+pub struct StdTerminal {
+    /// What was read and not yet asked for.
+    typed: VecDeque<u8>,
+    /// Whether one of them has ended for good.
+    ended: bool,
+}
+
+impl StdTerminal {
+    /// Read what is there, after waiting for something when `wait` says so.
+    fn fill(&mut self, wait: bool) {
+        let no_time = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut ready = [PollFd::from_borrowed_fd(stdin(), PollFlags::IN)];
+        let mut buffer = [0; 4096];
+        match poll(&mut ready, if wait { None } else { Some(&no_time) }) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return,
+            Ok(_) => {}
+            Err(_) => {
+                self.ended = true;
+                return;
+            }
+        }
+        match rustix::io::read(stdin(), &mut buffer) {
+            Ok(0) => self.ended = true,
+            Ok(n) => self.typed.extend(&buffer[..n]),
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+            Err(_) => self.ended = true,
+        }
+    }
+}
+
+impl Terminal for StdTerminal {
+    fn write(&mut self, text: &str) {
+        let mut stdout = io::stdout().lock();
+        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+            self.ended = true; // nobody reads the answers any more
+        }
+    }
+
+    fn try_read(&mut self) -> Option<u8> {
+        if self.typed.is_empty() && !self.ended {
+            self.fill(false);
+        }
+        self.typed.pop_front()
+    }
+
+    fn read(&mut self) -> Option<u8> {
+        while self.typed.is_empty() && !self.ended {
+            self.fill(true);
+        }
+        self.typed.pop_front()
+    }
+}

@@ -1,0 +1,90 @@
+//! The two ways in, as a person types them: `make` and `bootlm`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Run `make` in the repository's folder, as if this test were not itself run by it.
+fn make(arguments: &[&str]) -> String {
+    let mut make = Command::new("make");
+    make.args(arguments).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
+    let output = make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").output().unwrap();
+    assert!(output.status.success(), "{make:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn bootlm(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bootlm")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn every_target_that_help_lists_is_one_that_make_knows() {
+    let help = make(&["help"]);
+    let targets: Vec<_> =
+        help.lines().filter_map(|line| line.strip_prefix("make ")?.split(' ').next()).collect();
+    assert!(targets.contains(&"run") && targets.contains(&"test"), "{help}");
+    for target in targets {
+        make(&["--dry-run", target]);
+    }
+}
+
+#[test]
+fn what_a_person_sets_reaches_the_command_that_boots() {
+    let set = [
+        "ACCEL=tcg",
+        "SMP=3",
+        "MEM=2G",
+        "FIRMWARE=uefi",
+        "BOOT=limine",
+        "LIMINE_DIR=/l",
+        "MODELS=a.gguf b.gguf",
+    ];
+    let commands = make(&[["--dry-run", "run"].as_slice(), &set].concat());
+    let boot = commands.lines().last().unwrap();
+    for words in [
+        "--accel tcg",
+        "--smp 3",
+        "--mem 2G",
+        "--firmware uefi",
+        "--boot limine",
+        "--limine-dir /l",
+        "a.gguf b.gguf",
+    ] {
+        assert!(boot.contains(words), "{words:?} is not in: {boot}");
+    }
+    assert!(!commands.contains("fetch"), "with models of one's own, none is downloaded: {commands}");
+}
+
+#[test]
+fn fetch_refuses_a_partial_download_of_the_default_model_and_keeps_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    fs::write(&path, "GGUF").unwrap();
+    let output = bootlm(&["fetch", "--models-dir", dir.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    for fact in [
+        path.to_str().unwrap(),
+        "expected 98362432 bytes, sha256 b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        // By coreutils' sha256sum.
+        "found 4 bytes, sha256 b83633aa785344791618f2fddf131b010ea04912a60430760b070bad293f65bd",
+        "delete it",
+    ] {
+        assert!(said.contains(fact), "{fact:?} is not in: {said}");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "GGUF");
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_refused_with_a_reason() {
+    for (arguments, reason) in [
+        (["run", "--mem", "big", "x.gguf"], "768M or 2G"),
+        (["run", "--boot", "grub", "x.gguf"], "limine, pvh"),
+        (["run", "--kernel", "/no/kernel", "x.gguf"], "/no/kernel"),
+        (["image", "--limine-dir", "/no/limine", "x.gguf"], "/no/limine/limine-bios.sys"),
+    ] {
+        let output = bootlm(&arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(reason), "{arguments:?}: {said}");
+    }
+}

@@ -8,9 +8,9 @@ use arrayvec::ArrayVec;
 use spin::Mutex;
 
 use crate::cpu::Kernels;
-use crate::model::{Activations, Matrix};
+use crate::model::Matrix;
 use crate::platform::Workers;
-use crate::quant::{BlockQ8_1, QK};
+use crate::quant::{Activations, BlockQ8_1, QK};
 
 /// Cores that can take part; further ones stay idle.
 pub(crate) const MAX_CORES: usize = 64;
@@ -56,7 +56,7 @@ impl Cores<'_> {
     ) {
         let n_in = products[0].matrix.n_in();
         let n_tokens = x.len() / n_in;
-        let quants = match products.iter().any(|product| product.matrix.kind().block_len() == QK) {
+        let quants = match products.iter().any(|product| product.matrix.kind().is_quantized()) {
             true => &mut quants[..x.len() / QK],
             false => &mut [],
         };

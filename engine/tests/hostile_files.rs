@@ -236,7 +236,11 @@ fn rejects_tensors_that_do_not_fit() {
     );
     assert_refused(
         &Tiny { embedding_type: 14, ..Tiny::default() }.file(),
-        &["token_embd.weight", "Q6_K", "Q4_1"],
+        &["token_embd.weight", "32 wide", "multiple of 256", "Q6_K"],
+    );
+    assert_refused(
+        &Tiny { embedding_type: 16, ..Tiny::default() }.file(),
+        &["token_embd.weight", "IQ2_XXS", "Q4_1"],
     );
 }
 

@@ -1,37 +1,24 @@
 //! The inner loops in plain Rust: the definition of what every instruction set must compute.
 
 use half::f16;
-use zerocopy::little_endian::F32;
 
 use super::{Isa, Kernels};
-use crate::quant::{Block, BlockQ4_0, BlockQ4_1, BlockQ8_0, BlockQ8_1, QK};
+use crate::quant::{Activations, Block, BlockQ8_1, QK, TensorType, Weights, blocks, with_block};
 
-pub(super) const KERNELS: Kernels = Kernels {
-    isa: Isa::Generic,
-    mul_mat_f32,
-    mul_mat_q4_0_q8_1: mul_mat::<BlockQ4_0>,
-    mul_mat_q4_1_q8_1: mul_mat::<BlockQ4_1>,
-    mul_mat_q8_0_q8_1: mul_mat::<BlockQ8_0>,
-    quantize_q8_1,
-    attend,
-    softmax,
-    swiglu,
-};
+pub(super) const KERNELS: Kernels =
+    Kernels { isa: Isa::Generic, mul_mat, quantize_q8_1, attend, softmax, swiglu };
 
-fn mul_mat_f32(w: &[F32], x: &[f32], n_in: usize, out: &mut [f32]) {
-    let n_rows = w.len() / n_in;
-    for (x, out) in x.chunks_exact(n_in).zip(out.chunks_exact_mut(n_rows)) {
-        for (w, out) in w.chunks_exact(n_in).zip(out) {
-            *out = w.iter().zip(x).map(|(w, x)| w.get() * x).sum();
-        }
-    }
+pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+    with_block!(kind, B => mul_mat_of::<B>(blocks(w), x, n_in, out));
 }
 
-fn mul_mat<B: Block>(w: &[B], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
+fn mul_mat_of<B: Block>(w: &[B], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+    let n_blocks = n_in / B::Weights::LEN;
     let n_rows = w.len() / n_blocks;
+    let x = B::Weights::activations(x);
     for (x, out) in x.chunks_exact(n_blocks).zip(out.chunks_exact_mut(n_rows)) {
         for (w, out) in w.chunks_exact(n_blocks).zip(out) {
-            *out = w.iter().zip(x).map(|(w, x)| w.dot(x)).sum();
+            *out = w.iter().zip(x).map(|(w, x)| w.unpack().dot(x)).sum();
         }
     }
 }

@@ -12,9 +12,8 @@ mod x86_64;
 use core::fmt;
 
 use half::f16;
-use zerocopy::little_endian::F32;
 
-use crate::quant::{BlockQ4_0, BlockQ4_1, BlockQ8_0, BlockQ8_1, QK};
+use crate::quant::{Activations, BlockQ8_1, QK, TensorType};
 
 /// An instruction set that the engine has inner loops for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +46,13 @@ impl fmt::Display for Isa {
     }
 }
 
-/// `mul_mat(w (n_rows, n_blocks), x (n_tokens, n_blocks), n_blocks, out (n_tokens, n_rows))`.
-type MulMat<B> = fn(&[B], &[BlockQ8_1], usize, &mut [f32]);
+/// `mul_mat(kind, w (n_rows, n_in), x (n_tokens, n_in), n_in, out (n_tokens, n_rows))`.
+type MulMat = fn(TensorType, &[u8], Activations<'_>, usize, &mut [f32]);
 
 /// One instruction set's inner loops. Having one tells that this processor runs them.
 pub struct Kernels {
     isa: Isa,
-    mul_mat_f32: fn(&[F32], &[f32], usize, &mut [f32]),
-    mul_mat_q4_0_q8_1: MulMat<BlockQ4_0>,
-    mul_mat_q4_1_q8_1: MulMat<BlockQ4_1>,
-    mul_mat_q8_0_q8_1: MulMat<BlockQ8_0>,
+    mul_mat: MulMat,
     quantize_q8_1: fn(&[f32], &mut [BlockQ8_1]),
     attend: fn(&[f32], &[f16], &[f16], f32, &mut [f32], &mut [f32]),
     softmax: fn(&mut [f32]),
@@ -92,15 +88,9 @@ impl Kernels {
         }
     }
 
-    /// Return `kernels` with the quantized products that suit an emulated processor.
+    /// Return `kernels` with the products that suit an emulated processor.
     const fn emulated(kernels: Self, isa: Isa) -> Self {
-        Self {
-            isa,
-            mul_mat_q4_0_q8_1: swar::mul_mat_q4_0_q8_1,
-            mul_mat_q4_1_q8_1: swar::mul_mat_q4_1_q8_1,
-            mul_mat_q8_0_q8_1: swar::mul_mat_q8_0_q8_1,
-            ..kernels
-        }
+        Self { isa, mul_mat: swar::mul_mat, ..kernels }
     }
 
     /// Return which instruction set these are for.
@@ -108,28 +98,16 @@ impl Kernels {
         self.isa
     }
 
-    /// Write the products of the rows `w (n_rows, n_in)` with `x (n_tokens, n_in)` to `out (n_tokens, n_rows)`.
-    pub fn mul_mat_f32(&self, w: &[F32], x: &[f32], n_in: usize, out: &mut [f32]) {
-        assert_eq!((w.len() / n_in) * (x.len() / n_in), out.len());
-        (self.mul_mat_f32)(w, x, n_in, out);
-    }
-
-    /// Write the products of the rows `w (n_rows, n_blocks)` with `x (n_tokens, n_blocks)` to `out (n_tokens, n_rows)`.
-    pub fn mul_mat_q4_0_q8_1(&self, w: &[BlockQ4_0], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
-        assert_eq!((w.len() / n_blocks) * (x.len() / n_blocks), out.len());
-        (self.mul_mat_q4_0_q8_1)(w, x, n_blocks, out);
-    }
-
-    /// As [`Self::mul_mat_q4_0_q8_1`], for Q4_1.
-    pub fn mul_mat_q4_1_q8_1(&self, w: &[BlockQ4_1], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
-        assert_eq!((w.len() / n_blocks) * (x.len() / n_blocks), out.len());
-        (self.mul_mat_q4_1_q8_1)(w, x, n_blocks, out);
-    }
-
-    /// As [`Self::mul_mat_q4_0_q8_1`], for Q8_0.
-    pub fn mul_mat_q8_0_q8_1(&self, w: &[BlockQ8_0], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
-        assert_eq!((w.len() / n_blocks) * (x.len() / n_blocks), out.len());
-        (self.mul_mat_q8_0_q8_1)(w, x, n_blocks, out);
+    /// Write the products of the rows `w (n_rows, n_in)`, which are blocks of type `kind`, with `x (n_tokens, n_in)` to
+    /// `out (n_tokens, n_rows)`.
+    pub fn mul_mat(&self, kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+        assert!(n_in.is_multiple_of(kind.block_len()));
+        let row_bytes = n_in / kind.block_len() * kind.block_bytes();
+        assert!(w.len().is_multiple_of(row_bytes));
+        let n_values = if kind.is_quantized() { x.quants.len() * QK } else { x.floats.len() };
+        assert!(n_values.is_multiple_of(n_in));
+        assert_eq!((w.len() / row_bytes) * (n_values / n_in), out.len());
+        (self.mul_mat)(kind, w, x, n_in, out);
     }
 
     /// Quantize `x (n)` to `out (n / QK)`, rounding halves to even.

@@ -10,54 +10,98 @@
 //!
 //! Only the finished sum becomes a float. The results are those of [`super::generic`] but for its rounding errors.
 
-use crate::quant::{BlockQ4_0, BlockQ4_1, BlockQ8_0, BlockQ8_1, F16, QK};
+use super::generic;
+use crate::quant::{
+    Activations, Block, BlockIQ4_NL, BlockQ2_K, BlockQ3_K, BlockQ4_0, BlockQ4_1, BlockQ4_K, BlockQ5_0,
+    BlockQ5_1, BlockQ5_K, BlockQ6_K, BlockQ8_0, F16, QK, Quants, TensorType, blocks,
+};
 
 /// Blocks of activations that are spread into fields at a time.
-const N_BLOCKS: usize = 48;
+const N_SPREADS: usize = 48;
 
 /// Rows whose sums are kept at a time, while block after block is added to all of them.
 const N_ROWS: usize = 64;
 
-/// A block of activations, spread for `N` products.
+/// A block of activations, spread for `FACTORS` products.
 #[derive(Clone, Copy)]
-struct Spread<const N: usize> {
-    factors: [i64; N],
-    /// Sum of the quants.
-    sum: i64,
+struct Spread<const FACTORS: usize> {
+    factors: [i64; FACTORS],
+    /// Sums of the quants, of the first 16 and of the others.
+    sums: [i64; 2],
     /// The block's scale as a multiple of 2^-32 of the largest.
     scale: i64,
 }
 
-pub(super) fn mul_mat_q4_0_q8_1(w: &[BlockQ4_0], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
-    mul_mat(w, x, n_blocks, out, spread_for_nibbles, |w, x| {
-        fixed_point(w.d) * (dot_nibbles(&w.qs, &x.factors) - 8 * x.sum)
-    });
+/// As [`super::Kernels::mul_mat`]; weights that are floats go to the portable loops, which vectors of floats are no faster
+/// than.
+pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+    match kind {
+        TensorType::F32 | TensorType::F16 | TensorType::BF16 => generic::mul_mat(kind, w, x, n_in, out),
+        TensorType::Q4_0 => mul_mat_of(w, x, n_in, out, spread_for_nibbles, |w: &BlockQ4_0, [x]: &[_; 1]| {
+            scaled(fixed_point(w.d) * (dot_nibbles(&w.qs, &x.factors) - 8 * x.sum()), x)
+        }),
+        TensorType::Q4_1 => mul_mat_of(w, x, n_in, out, spread_for_nibbles, |w: &BlockQ4_1, [x]: &[_; 1]| {
+            scaled(fixed_point(w.d) * dot_nibbles(&w.qs, &x.factors) + fixed_point(w.m) * x.sum(), x)
+        }),
+        TensorType::Q8_0 => mul_mat_of(w, x, n_in, out, spread_for_bytes, |w: &BlockQ8_0, [x]: &[_; 1]| {
+            let [first, second] = dots_bytes(&w.qs, x);
+            scaled(fixed_point(w.d) * (first + second), x)
+        }),
+        TensorType::Q5_0 => mul_mat_unpacked::<BlockQ5_0, _, _>(w, x, n_in, out),
+        TensorType::Q5_1 => mul_mat_unpacked::<BlockQ5_1, _, _>(w, x, n_in, out),
+        TensorType::IQ4_NL => mul_mat_unpacked::<BlockIQ4_NL, _, _>(w, x, n_in, out),
+        TensorType::Q2_K => mul_mat_unpacked::<BlockQ2_K, _, _>(w, x, n_in, out),
+        TensorType::Q3_K => mul_mat_unpacked::<BlockQ3_K, _, _>(w, x, n_in, out),
+        TensorType::Q4_K => mul_mat_unpacked::<BlockQ4_K, _, _>(w, x, n_in, out),
+        TensorType::Q5_K => mul_mat_unpacked::<BlockQ5_K, _, _>(w, x, n_in, out),
+        TensorType::Q6_K => mul_mat_unpacked::<BlockQ6_K, _, _>(w, x, n_in, out),
+    }
 }
 
-pub(super) fn mul_mat_q4_1_q8_1(w: &[BlockQ4_1], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
-    mul_mat(w, x, n_blocks, out, spread_for_nibbles, |w, x| {
-        fixed_point(w.d) * dot_nibbles(&w.qs, &x.factors) + fixed_point(w.m) * x.sum
-    });
-}
-
-pub(super) fn mul_mat_q8_0_q8_1(w: &[BlockQ8_0], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
-    mul_mat(w, x, n_blocks, out, spread_for_bytes, |w, x| {
-        fixed_point(w.d) * (dot_bytes(&w.qs, &x.factors) - 128 * x.sum)
-    });
-}
-
-/// Write the products of the rows `w (n_rows, n_blocks)` with `x (n_tokens, n_blocks)` to `out (n_tokens, n_rows)`;
-/// `dot` is the product of two blocks in units of 2^-24 times the scale of the activations.
-fn mul_mat<B, const N: usize>(
-    w: &[B],
-    x: &[BlockQ8_1],
-    n_blocks: usize,
+/// Multiply blocks by way of their bytes.
+fn mul_mat_unpacked<B, const N: usize, const GROUPS: usize>(
+    w: &[u8],
+    x: Activations<'_>,
+    n_in: usize,
     out: &mut [f32],
-    spread: impl Fn(&[i8; QK]) -> [i64; N],
-    dot: impl Fn(&B, &Spread<N>) -> i64,
+) where
+    B: Block<Weights = Quants<N, GROUPS>>,
+{
+    mul_mat_of(w, x, n_in, out, spread_for_bytes, |w: &B, x: &[Spread<16>; N]| {
+        let w = w.unpack();
+        // With 2^-32 of the largest scale as their unit, both sums are below 256 * 127 * 128 * 128 * 2^32 < 2^62.
+        let (mut products, mut offsets) = (0, 0);
+        for (row, (qs, x)) in w.qs.iter().zip(x).enumerate() {
+            let [first, second] = dots_bytes(qs, x);
+            let groups = row * GROUPS / N;
+            let (scale, offset) = (|i| i64::from(w.scales[groups + i]), |i| i64::from(w.offsets[groups + i]));
+            if GROUPS == N {
+                products += scale(0) * (first + second) * x.scale;
+                offsets += offset(0) * x.sum() * x.scale;
+            } else {
+                products += (scale(0) * first + scale(1) * second) * x.scale;
+                offsets += (offset(0) * x.sums[0] + offset(1) * x.sums[1]) * x.scale;
+            }
+        }
+        i128::from(fixed_point(w.d)) * i128::from(products)
+            - i128::from(fixed_point(w.m)) * i128::from(offsets)
+    });
+}
+
+/// Write the products of the rows `w (n_rows, n_in)` with `x (n_tokens, n_in)` to `out (n_tokens, n_rows)`; `dot` is the
+/// product of a block with its `N` blocks of activations in units of 2^-24 times those of the activations' scales.
+fn mul_mat_of<B: Block, const N: usize, const FACTORS: usize>(
+    w: &[u8],
+    x: Activations<'_>,
+    n_in: usize,
+    out: &mut [f32],
+    spread: impl Fn(&[i8; QK]) -> [i64; FACTORS],
+    dot: impl Fn(&B, &[Spread<FACTORS>; N]) -> i128,
 ) {
+    let n_blocks = n_in / (N * QK);
+    let w = blocks::<B>(w);
     let n_rows = w.len() / n_blocks;
-    for (x, out) in x.chunks_exact(n_blocks).zip(out.chunks_exact_mut(n_rows)) {
+    for (x, out) in x.quants.chunks_exact(n_in / QK).zip(out.chunks_exact_mut(n_rows)) {
         out.fill(0.0);
         let largest = x.iter().fold(0.0, |largest, x| x.d.max(largest));
         let unit = largest / (1_u64 << 32) as f32;
@@ -65,19 +109,20 @@ fn mul_mat<B, const N: usize>(
         if unit <= 0.0 {
             continue;
         }
-        let mut spreads = [Spread { factors: [0; N], sum: 0, scale: 0 }; N_BLOCKS];
-        for first_block in (0..n_blocks).step_by(N_BLOCKS) {
-            let x = &x[first_block..(first_block + N_BLOCKS).min(n_blocks)];
+        let mut spreads = [Spread { factors: [0; FACTORS], sums: [0; 2], scale: 0 }; N_SPREADS];
+        for (part, x) in x.chunks(N_SPREADS).enumerate() {
             for (x, spreads) in x.iter().zip(&mut spreads) {
-                let sum = x.qs.iter().map(|&q| i64::from(q)).sum();
-                *spreads = Spread { factors: spread(&x.qs), sum, scale: (x.d / unit) as i64 };
+                let (first, second) = x.qs.split_at(QK / 2);
+                let sums = [first, second].map(|qs| qs.iter().map(|&q| i64::from(q)).sum());
+                *spreads = Spread { factors: spread(&x.qs), sums, scale: (x.d / unit) as i64 };
             }
+            let (spreads, _) = spreads[..x.len()].as_chunks::<N>();
             for (i, out) in out.chunks_mut(N_ROWS).enumerate() {
                 let mut sums = [0_i128; N_ROWS];
-                for (block, x) in spreads[..x.len()].iter().enumerate() {
-                    let first = i * N_ROWS * n_blocks + first_block + block;
+                for (block, x) in spreads.iter().enumerate() {
+                    let first = i * N_ROWS * n_blocks + part * (N_SPREADS / N) + block;
                     for (w, sum) in w[first..].iter().step_by(n_blocks).zip(&mut sums[..out.len()]) {
-                        *sum += i128::from(dot(w, x)) * i128::from(x.scale);
+                        *sum += dot(w, x);
                     }
                 }
                 for (out, sum) in out.iter_mut().zip(sums) {
@@ -86,6 +131,20 @@ fn mul_mat<B, const N: usize>(
             }
         }
     }
+}
+
+impl<const FACTORS: usize> Spread<FACTORS> {
+    /// Return the sum of the quants.
+    #[inline(always)]
+    fn sum(&self) -> i64 {
+        self.sums[0] + self.sums[1]
+    }
+}
+
+/// Return `sum`, a sum of products with the quants of `x`, times its scale: one wide product for a whole block.
+#[inline(always)]
+fn scaled<const FACTORS: usize>(sum: i64, x: &Spread<FACTORS>) -> i128 {
+    i128::from(sum) * i128::from(x.scale)
 }
 
 /// Return the number in units of 2^-24, the smallest binary16. (Infinities and NaN, which no model has as a scale, come
@@ -130,7 +189,7 @@ fn dot_nibbles(nibbles: &[u8; QK / 2], factors: &[i64; 8]) -> i64 {
     dot
 }
 
-/// Return the quants in fields of 32 bits for [`dot_bytes`]: factor `4i + k` meets bytes `8i + k` and `8i + k + 4`.
+/// Return the quants in fields of 32 bits for [`dots_bytes`]: factor `4i + k` meets bytes `8i + k` and `8i + k + 4`.
 fn spread_for_bytes(qs: &[i8; QK]) -> [i64; 16] {
     core::array::from_fn(|factor| {
         let first = factor / 4 * 8 + factor % 4;
@@ -138,20 +197,24 @@ fn spread_for_bytes(qs: &[i8; QK]) -> [i64; 16] {
     })
 }
 
-/// Return the sum of (byte + 128) times quant: the offset makes the bytes unsigned.
+/// Return the sums of byte times quant, of the first 16 and of the others.
 #[inline(always)]
-fn dot_bytes(bytes: &[i8; QK], factors: &[i64; 16]) -> i64 {
-    let bytes: &[[u8; 8]; QK / 8] = zerocopy::transmute_ref!(bytes);
-    let mut products = 0_i64;
-    for (bytes, factors) in bytes.iter().zip(factors.as_chunks::<4>().0) {
-        let q = u64::from_le_bytes(*bytes) ^ 0x8080_8080_8080_8080;
-        let fields = |shift: u32| (q >> shift & 0x0000_00ff_0000_00ff) as i64;
-        products = products
-            .wrapping_add(fields(0).wrapping_mul(factors[0]))
-            .wrapping_add(fields(8).wrapping_mul(factors[1]))
-            .wrapping_add(fields(16).wrapping_mul(factors[2]))
-            .wrapping_add(fields(24).wrapping_mul(factors[3]));
-    }
-    // As for nibbles: the upper field is at most 32 * 255 * 127, and the lower one rounds off.
-    products.wrapping_add(1 << 31) >> 32
+fn dots_bytes(bytes: &[i8; QK], x: &Spread<16>) -> [i64; 2] {
+    let bytes: &[[[u8; 8]; 2]; 2] = zerocopy::transmute_ref!(bytes);
+    let (factors, _) = x.factors.as_chunks::<8>();
+    core::array::from_fn(|half| {
+        let mut products = 0_i64;
+        for (bytes, factors) in bytes[half].iter().zip(factors[half].as_chunks::<4>().0) {
+            // An offset of 128 makes the bytes unsigned.
+            let q = u64::from_le_bytes(*bytes) ^ 0x8080_8080_8080_8080;
+            let fields = |shift: u32| (q >> shift & 0x0000_00ff_0000_00ff) as i64;
+            products = products
+                .wrapping_add(fields(0).wrapping_mul(factors[0]))
+                .wrapping_add(fields(8).wrapping_mul(factors[1]))
+                .wrapping_add(fields(16).wrapping_mul(factors[2]))
+                .wrapping_add(fields(24).wrapping_mul(factors[3]));
+        }
+        // As for nibbles: the upper field is at most 16 * 255 * 127, and the lower one rounds off.
+        (products.wrapping_add(1 << 31) >> 32) - 128 * x.sums[half]
+    })
 }

@@ -8,10 +8,13 @@ use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg32;
 
 use super::*;
-use crate::quant::{Block, F16};
+use crate::quant::{F16, QK_K};
 
 /// Sums of up to a few thousand products, taken in another order.
 const REORDERED: f32 = 1e-5;
+
+/// Products of weights with activations, in single precision, next to the product of the two norms.
+const ROUNDED: f64 = 1e-6;
 
 /// Return the faster tables, saying which are left out.
 fn faster() -> Vec<&'static Kernels> {
@@ -52,104 +55,105 @@ fn scale(rng: &mut Pcg32) -> F16 {
     }
 }
 
-fn nibbles(rng: &mut Pcg32) -> [u8; QK / 2] {
-    let mut bytes = [0; QK / 2];
-    rng.fill_bytes(&mut bytes);
-    // The largest sums there can be, now and then.
-    if rng.next_u32().is_multiple_of(8) { [0xff; QK / 2] } else { bytes }
-}
-
-fn quants(rng: &mut Pcg32) -> [i8; QK] {
-    let mut bytes = [0; QK];
-    rng.fill_bytes(&mut bytes);
-    match rng.next_u32() % 8 {
-        0 => [i8::MIN; QK],
-        1 => [i8::MAX; QK],
-        _ => bytes.map(|byte| byte as i8),
+/// Return where the binary16 scales are in a block.
+fn scales_at(kind: TensorType) -> &'static [usize] {
+    match kind {
+        TensorType::F32 | TensorType::F16 | TensorType::BF16 => &[],
+        TensorType::Q8_0 | TensorType::Q4_0 | TensorType::Q5_0 | TensorType::IQ4_NL => &[0],
+        TensorType::Q4_1 | TensorType::Q5_1 | TensorType::Q4_K | TensorType::Q5_K => &[0, 2],
+        TensorType::Q2_K => &[80, 82],
+        TensorType::Q3_K => &[108],
+        TensorType::Q6_K => &[208],
     }
 }
 
-fn activations(rng: &mut Pcg32, len: usize) -> Vec<BlockQ8_1> {
+/// Append a block of weights.
+fn push_block(kind: TensorType, rng: &mut Pcg32, out: &mut Vec<u8>) {
+    let value = floats(rng, 1)[0];
+    match kind {
+        TensorType::F32 => out.extend(value.to_le_bytes()),
+        TensorType::F16 => out.extend(F16::from_f32(value).0),
+        TensorType::BF16 => out.extend(&value.to_le_bytes()[2..]),
+        _ => {
+            let mut block = alloc::vec![0; kind.block_bytes()];
+            // Now and then the greatest and the least numbers that there are, whatever their width.
+            match rng.next_u32() % 16 {
+                0 => block.fill(0xff),
+                1 => block.fill(0x80),
+                2 => block.fill(0x7f),
+                3 => block.fill(0),
+                _ => rng.fill_bytes(&mut block),
+            }
+            for &at in scales_at(kind) {
+                block[at..at + 2].copy_from_slice(&scale(rng).0);
+            }
+            out.extend(block);
+        }
+    }
+}
+
+/// Append the activations of a token in both forms.
+fn push_activations(rng: &mut Pcg32, len: usize, out: &mut (Vec<f32>, Vec<BlockQ8_1>)) {
     let mut x = floats(rng, len);
     // A block of equal values quantizes to the extremes; one of zeros has no scale.
-    x[..QK].fill(if rng.next_u32().is_multiple_of(2) { -3.0 } else { 0.0 });
+    x[..QK.min(len)].fill(if rng.next_u32().is_multiple_of(2) { -3.0 } else { 0.0 });
     let mut blocks = alloc::vec![BlockQ8_1::default(); len / QK];
-    generic().quantize_q8_1(&x, &mut blocks);
-    blocks
+    generic().quantize_q8_1(&x[..len / QK * QK], &mut blocks);
+    out.0.extend(x);
+    out.1.extend(blocks);
 }
 
-/// Compare `mul_mat` with the oracle and with floats, over row counts on both sides of a multiple of eight.
-fn check_mul_mat<B: Block>(
-    name: &str,
-    mul_mat: impl Fn(&Kernels, &[B], &[BlockQ8_1], usize, &mut [f32]),
-    block: impl Fn(&mut Pcg32) -> B,
-) {
-    let mut rng = Pcg32::seed_from_u64(1);
-    for (n_rows, n_blocks, n_tokens) in [(1, 1, 1), (7, 3, 2), (8, 18, 1), (9, 5, 3), (31, 2, 4), (64, 48, 1)]
-    {
-        let w: Vec<B> = (0..n_rows * n_blocks).map(|_| block(&mut rng)).collect();
-        let x: Vec<BlockQ8_1> = (0..n_tokens).flat_map(|_| activations(&mut rng, n_blocks * QK)).collect();
-        let mut expected = alloc::vec![0.0; n_tokens * n_rows];
-        mul_mat(generic(), &w, &x, n_blocks, &mut expected);
-
-        let mut floats = Vec::new();
-        for x in x.chunks(n_blocks) {
-            for w in w.chunks(n_blocks) {
-                let mut sum = 0.0_f64;
-                for (w, x) in w.iter().zip(x) {
-                    let mut values = [0.0; QK];
-                    w.dequantize(&mut values);
-                    sum += values
-                        .iter()
-                        .zip(&x.qs)
-                        .map(|(w, &q)| f64::from(*w) * f64::from(x.d * f32::from(q)))
-                        .sum::<f64>();
-                }
-                floats.push(sum as f32);
-            }
-        }
-        assert_close(name, &expected, &floats, REORDERED);
-        for kernels in faster() {
-            let mut found = alloc::vec![f32::NAN; n_tokens * n_rows];
-            mul_mat(kernels, &w, &x, n_blocks, &mut found);
-            assert_close(&alloc::format!("{name} on {}", kernels.isa()), &found, &expected, REORDERED);
+/// Return the products in double precision of `w (n_rows, n_in)` as floats with the activations, as they are where the
+/// type is a float, else as they were quantized; and the sizes that roundings are measured by: the norms' products.
+fn defined(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize) -> Vec<(f64, f64)> {
+    let row_bytes = n_in / kind.block_len() * kind.block_bytes();
+    let quants = x.quants.iter().flat_map(|x| x.qs.map(|q| f64::from(x.d) * f64::from(q)));
+    let x: Vec<f64> =
+        if kind.is_quantized() { quants.collect() } else { x.floats.iter().map(|&x| f64::from(x)).collect() };
+    let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let mut products = Vec::new();
+    for x in x.chunks(n_in) {
+        for w in w.chunks(row_bytes) {
+            let mut values = alloc::vec![0.0; n_in];
+            kind.dequantize(w, &mut values);
+            let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+            let product = values.iter().zip(x).map(|(w, x)| w * x).sum();
+            products.push((product, norm(&values) * norm(x)));
         }
     }
+    products
 }
 
 #[test]
-fn q4_0_products_agree() {
-    check_mul_mat("q4_0", Kernels::mul_mat_q4_0_q8_1, |rng| BlockQ4_0 { d: scale(rng), qs: nibbles(rng) });
-}
-
-#[test]
-fn q4_1_products_agree() {
-    check_mul_mat("q4_1", Kernels::mul_mat_q4_1_q8_1, |rng| BlockQ4_1 {
-        d: scale(rng),
-        m: scale(rng),
-        qs: nibbles(rng),
-    });
-}
-
-#[test]
-fn q8_0_products_agree() {
-    check_mul_mat("q8_0", Kernels::mul_mat_q8_0_q8_1, |rng| BlockQ8_0 { d: scale(rng), qs: quants(rng) });
-}
-
-#[test]
-fn f32_products_agree() {
-    let mut rng = Pcg32::seed_from_u64(2);
-    for (n_rows, n_in, n_tokens) in [(1, 1, 1), (3, 172, 2), (9, 40, 1), (5, 7, 3)] {
-        let w: Vec<F32> = floats(&mut rng, n_rows * n_in).into_iter().map(F32::new).collect();
-        let x = floats(&mut rng, n_tokens * n_in);
-        let mut expected = alloc::vec![0.0; n_tokens * n_rows];
-        generic().mul_mat_f32(&w, &x, n_in, &mut expected);
-        let products = w[..n_in].iter().zip(&x).map(|(w, x)| f64::from(w.get()) * f64::from(*x));
-        assert_close("f32", &expected[..1], &[products.sum::<f64>() as f32], REORDERED);
-        for kernels in faster() {
-            let mut found = alloc::vec![f32::NAN; n_tokens * n_rows];
-            kernels.mul_mat_f32(&w, &x, n_in, &mut found);
-            assert_close("f32", &found, &expected, REORDERED);
+fn products_agree_whatever_the_type_and_the_instruction_set() {
+    let mut rng = Pcg32::seed_from_u64(1);
+    // Row counts on both sides of multiples of eight; widths in super-blocks, more than are spread at a time among them.
+    for (n_rows, width, n_tokens) in [(1, 1, 1), (7, 3, 2), (8, 7, 1), (9, 2, 3), (31, 1, 4), (65, 13, 1)] {
+        for kind in TensorType::ALL {
+            // Floats come in any width, older blocks in multiples of 32.
+            for n_in in [width * kind.block_len(), width * QK_K, width * QK_K + kind.block_len() % QK_K] {
+                let mut w = Vec::new();
+                for _ in 0..n_rows * n_in / kind.block_len() {
+                    push_block(kind, &mut rng, &mut w);
+                }
+                let mut x = (Vec::new(), Vec::new());
+                for _ in 0..n_tokens {
+                    push_activations(&mut rng, n_in, &mut x);
+                }
+                let x = Activations { floats: &x.0, quants: &x.1 };
+                let expected = defined(kind, &w, x, n_in);
+                for kernels in faster().into_iter().chain([generic()]) {
+                    let mut found = alloc::vec![f32::NAN; n_tokens * n_rows];
+                    kernels.mul_mat(kind, &w, x, n_in, &mut found);
+                    for (i, (found, (expected, size))) in found.iter().zip(&expected).enumerate() {
+                        assert!(
+                            (f64::from(*found) - expected).abs() <= ROUNDED * size,
+                            "{kind} on {}: product {i} of {n_rows} rows of {n_in} is {found}, expected {expected}",
+                            kernels.isa()
+                        );
+                    }
+                }
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ mod weights;
 use alloc::string::{String, ToString};
 
 pub use hparams::HParams;
-pub(crate) use matrix::{Activations, Matrix};
+pub(crate) use matrix::Matrix;
 pub(crate) use weights::Weights;
 
 use crate::Error;

@@ -1,78 +1,140 @@
 //! Tensor types: how a block of weights lies in a file, and what it is worth as floats.
 //!
 //! One file per block type. The layouts are ggml's (`ggml/src/ggml-common.h` of llama.cpp defines them); every block is
-//! a byte array in memory (alignment 1), so that a file can be used wherever it lies.
+//! a byte array in memory (alignment 1), so that a file can be used wherever it lies. The inner loops over blocks are in
+//! [`crate::cpu`].
 
-pub mod q4_0;
-pub mod q4_1;
-pub mod q8_0;
-pub mod q8_1;
+#![allow(non_camel_case_types, reason = "the types are called as ggml calls them")]
 
+mod block;
+mod float;
+mod iq4_nl;
+mod q2_k;
+mod q3_k;
+mod q4_0;
+mod q4_1;
+mod q4_k;
+mod q5_0;
+mod q5_1;
+mod q5_k;
+mod q6_k;
+mod q8_0;
+mod q8_1;
+
+pub use block::{Block, Quants, Weights};
+pub use float::{BF16, F16};
+pub use iq4_nl::{BlockIQ4_NL, IQ4_NL_VALUES};
+pub use q2_k::BlockQ2_K;
+pub use q3_k::BlockQ3_K;
 pub use q4_0::BlockQ4_0;
 pub use q4_1::BlockQ4_1;
+pub use q4_k::{BlockQ4_K, ScalesAndOffsets};
+pub use q5_0::BlockQ5_0;
+pub use q5_1::BlockQ5_1;
+pub use q5_k::BlockQ5_K;
+pub use q6_k::BlockQ6_K;
 pub use q8_0::BlockQ8_0;
-pub use q8_1::BlockQ8_1;
+pub use q8_1::{Activations, BlockQ8_1};
 
 use core::fmt;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// Weights in a block of every type here.
+use zerocopy::FromBytes;
+
+/// Activations in a block of [`BlockQ8_1`], and weights in a block of the older types.
 pub const QK: usize = 32;
 
-/// A little-endian IEEE 754 binary16 in a file.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
-)]
-#[repr(transparent)]
-pub struct F16(pub [u8; 2]);
+/// Weights in a block of the K types.
+pub const QK_K: usize = 256;
 
-impl F16 {
-    /// Return the value as a float.
-    pub fn to_f32(self) -> f32 {
-        half::f16::from_le_bytes(self.0).to_f32()
-    }
-
-    /// Return the nearest binary16.
-    pub fn from_f32(value: f32) -> Self {
-        Self(half::f16::from_f32(value).to_le_bytes())
-    }
-}
-
-/// A block of [`QK`] weights.
-pub trait Block: FromBytes + Immutable + KnownLayout + Unaligned + Sync + 'static {
-    /// Write the block's weights as floats.
-    fn dequantize(&self, out: &mut [f32; QK]);
-
-    /// Return the dot product with a block of activations: the oracle of every faster one.
-    fn dot(&self, x: &BlockQ8_1) -> f32;
-}
-
-/// The tensor types that the engine computes with.
+/// The tensor types that the engine computes with, numbered as in ggml (`enum ggml_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum TensorType {
     /// 32-bit floats.
-    F32,
+    F32 = 0,
+    /// 16-bit floats, IEEE 754.
+    F16 = 1,
     /// 4 bits per weight and a scale per block.
-    Q4_0,
+    Q4_0 = 2,
     /// 4 bits per weight, a scale and a minimum per block.
-    Q4_1,
+    Q4_1 = 3,
+    /// 5 bits per weight and a scale per block.
+    Q5_0 = 6,
+    /// 5 bits per weight, a scale and a minimum per block.
+    Q5_1 = 7,
     /// 8 bits per weight and a scale per block.
-    Q8_0,
+    Q8_0 = 8,
+    /// 2 bits per weight, scales and offsets within a block.
+    Q2_K = 10,
+    /// 3 bits per weight, scales within a block.
+    Q3_K = 11,
+    /// 4 bits per weight, scales and offsets within a block.
+    Q4_K = 12,
+    /// 5 bits per weight, scales and offsets within a block.
+    Q5_K = 13,
+    /// 6 bits per weight, scales within a block.
+    Q6_K = 14,
+    /// 4 bits per weight, which choose from a table, and a scale per block.
+    IQ4_NL = 20,
+    /// 16-bit floats, the upper half of a 32-bit one.
+    BF16 = 30,
 }
 
-impl TensorType {
-    /// The supported types, for messages.
-    pub const SUPPORTED: &'static str = "F32, Q4_0, Q4_1, Q8_0";
-
-    /// Return the type with ggml's number `id` (`enum ggml_type`), if the engine computes with it.
-    pub fn from_ggml(id: u32) -> Option<Self> {
-        match id {
-            0 => Some(Self::F32),
-            2 => Some(Self::Q4_0),
-            3 => Some(Self::Q4_1),
-            8 => Some(Self::Q8_0),
-            _ => None,
+/// Evaluate `$body`, in which `$Block` is the block type of the tensor type `$kind`.
+macro_rules! with_block {
+    ($kind:expr, $Block:ident => $body:expr) => {{
+        macro_rules! with {
+            ($Type:ty) => {{
+                type $Block = $Type;
+                $body
+            }};
         }
+        match $kind {
+            $crate::quant::TensorType::F32 => with!(zerocopy::little_endian::F32),
+            $crate::quant::TensorType::F16 => with!($crate::quant::F16),
+            $crate::quant::TensorType::Q4_0 => with!($crate::quant::BlockQ4_0),
+            $crate::quant::TensorType::Q4_1 => with!($crate::quant::BlockQ4_1),
+            $crate::quant::TensorType::Q5_0 => with!($crate::quant::BlockQ5_0),
+            $crate::quant::TensorType::Q5_1 => with!($crate::quant::BlockQ5_1),
+            $crate::quant::TensorType::Q8_0 => with!($crate::quant::BlockQ8_0),
+            $crate::quant::TensorType::Q2_K => with!($crate::quant::BlockQ2_K),
+            $crate::quant::TensorType::Q3_K => with!($crate::quant::BlockQ3_K),
+            $crate::quant::TensorType::Q4_K => with!($crate::quant::BlockQ4_K),
+            $crate::quant::TensorType::Q5_K => with!($crate::quant::BlockQ5_K),
+            $crate::quant::TensorType::Q6_K => with!($crate::quant::BlockQ6_K),
+            $crate::quant::TensorType::IQ4_NL => with!($crate::quant::BlockIQ4_NL),
+            $crate::quant::TensorType::BF16 => with!($crate::quant::BF16),
+        }
+    }};
+}
+pub(crate) use with_block;
+
+impl TensorType {
+    /// Every type.
+    pub const ALL: [Self; 14] = [
+        Self::F32,
+        Self::F16,
+        Self::BF16,
+        Self::Q8_0,
+        Self::Q4_0,
+        Self::Q4_1,
+        Self::Q5_0,
+        Self::Q5_1,
+        Self::Q2_K,
+        Self::Q3_K,
+        Self::Q4_K,
+        Self::Q5_K,
+        Self::Q6_K,
+        Self::IQ4_NL,
+    ];
+
+    /// The supported types, for messages.
+    pub const SUPPORTED: &'static str =
+        "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL";
+
+    /// Return the type with ggml's number `id`, if the engine computes with it.
+    pub fn from_ggml(id: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|&kind| kind as u32 == id)
     }
 
     /// Return ggml's name for its type number `id`, for messages about types that are not supported too.
@@ -87,32 +149,41 @@ impl TensorType {
 
     /// Return how many weights a block has.
     pub fn block_len(self) -> usize {
-        match self {
-            Self::F32 => 1,
-            Self::Q4_0 | Self::Q4_1 | Self::Q8_0 => QK,
-        }
+        with_block!(self, B => <B as Block>::Weights::LEN)
     }
 
     /// Return how many bytes a block takes.
     pub fn block_bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::Q4_0 => size_of::<BlockQ4_0>(),
-            Self::Q4_1 => size_of::<BlockQ4_1>(),
-            Self::Q8_0 => size_of::<BlockQ8_0>(),
-        }
+        with_block!(self, B => size_of::<B>())
+    }
+
+    /// Return whether the weights meet quantized activations.
+    pub fn is_quantized(self) -> bool {
+        !matches!(self, Self::F32 | Self::F16 | Self::BF16)
+    }
+
+    /// Write the weights of the blocks in `bytes` to `out`.
+    pub fn dequantize(self, bytes: &[u8], out: &mut [f32]) {
+        with_block!(self, B => {
+            for (block, out) in blocks::<B>(bytes).iter().zip(out.chunks_exact_mut(self.block_len())) {
+                block.unpack().dequantize(out);
+            }
+        });
     }
 }
 
 impl fmt::Display for TensorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "F32",
-            Self::Q4_0 => "Q4_0",
-            Self::Q4_1 => "Q4_1",
-            Self::Q8_0 => "Q8_0",
-        })
+        f.write_str(Self::ggml_name(*self as u32))
     }
+}
+
+/// Return `bytes` as blocks.
+///
+/// # Panics
+/// When they are not whole blocks; those of a parsed file are.
+pub(crate) fn blocks<B: Block>(bytes: &[u8]) -> &[B] {
+    <[B]>::ref_from_bytes(bytes).expect("whole blocks")
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Q4_1: 32 weights `d * q + m` with 4-bit `q`, 5 bits per weight.
 
-use super::{Block, BlockQ8_1, F16, QK};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::block::{Block, Quants, nibbles};
+use super::{F16, QK};
 
 /// The scale, the minimum, then 16 bytes of nibbles in Q4_0's order.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -18,15 +20,9 @@ pub struct BlockQ4_1 {
 const _: () = assert!(size_of::<BlockQ4_1>() == 20);
 
 impl Block for BlockQ4_1 {
-    fn dequantize(&self, out: &mut [f32; QK]) {
-        let (d, m) = (self.d.to_f32(), self.m.to_f32());
-        for (i, &q) in self.qs.iter().enumerate() {
-            out[i] = d * f32::from(q & 0xf) + m;
-            out[i + QK / 2] = d * f32::from(q >> 4) + m;
-        }
-    }
+    type Weights = Quants<1, 1>;
 
-    fn dot(&self, x: &BlockQ8_1) -> f32 {
-        self.d.to_f32() * x.d * x.dot_nibbles(&self.qs) as f32 + self.m.to_f32() * x.s
+    fn unpack(&self) -> Self::Weights {
+        Quants::from_minimum(self.d, self.m, nibbles(&self.qs).map(|q| q as i8))
     }
 }

@@ -16,16 +16,11 @@ pub struct BlockQ8_1 {
     pub qs: [i8; QK],
 }
 
-impl BlockQ8_1 {
-    /// Return the sum of nibble times quant, the nibbles in Q4_0's order.
-    pub(crate) fn dot_nibbles(&self, nibbles: &[u8; QK / 2]) -> i32 {
-        let (low, high) = self.qs.split_at(QK / 2);
-        nibbles
-            .iter()
-            .zip(low.iter().zip(high))
-            .map(|(&q, (&low, &high))| {
-                i32::from(q & 0xf) * i32::from(low) + i32::from(q >> 4) * i32::from(high)
-            })
-            .sum()
-    }
+/// Activations of one or several tokens, in both forms that weights ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Activations<'a> {
+    /// `(n_tokens, n_in)`; read by floats.
+    pub floats: &'a [f32],
+    /// `(n_tokens, n_in / QK)`, the same values; read by quantized weights.
+    pub quants: &'a [BlockQ8_1],
 }

@@ -1,7 +1,7 @@
 //! Blocks against the values that ggml's own Python package reads from the same bytes (`tests/reference/quants.py`).
 
 use std::path::Path;
-use std::string::String;
+use std::string::{String, ToString};
 use std::vec::Vec;
 use std::{fs, println};
 
@@ -13,16 +13,31 @@ use crate::cpu::{Isa, Kernels};
 #[derive(Deserialize)]
 struct Fixture {
     activation: String,
+    activation_q8_0: String,
+    f16_edges: Edges,
     rows: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Edges {
+    bytes: String,
+    values: String,
 }
 
 #[derive(Deserialize)]
 struct Row {
     #[serde(rename = "type")]
     kind: String,
+    id: u32,
     bytes: String,
     values: String,
     dot: f64,
+    dot_q8_0: f64,
+}
+
+fn fixture() -> Fixture {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/quants.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -33,40 +48,90 @@ fn floats(hex: &str) -> Vec<f32> {
     bytes(hex).as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }
 
-fn check<B: Block>(name: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/quants.json");
-    let fixture: Fixture = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let row = fixture.rows.iter().find(|row| row.kind == name).unwrap();
-    let (bytes, values) = (bytes(&row.bytes), floats(&row.values));
-    let blocks = <[B]>::ref_from_bytes(&bytes).unwrap();
-    assert_eq!(blocks.len() * QK, values.len());
-    for (block, expected) in blocks.iter().zip(values.chunks(QK)) {
-        let mut found = [0.0; QK];
-        block.dequantize(&mut found);
-        assert_eq!(found, *expected, "{name}");
+fn bits(floats: &[f32]) -> Vec<u32> {
+    floats.iter().map(|x| x.to_bits()).collect()
+}
+
+/// Return the product of the row `w` with `x` by the portable loops.
+fn dot(kind: TensorType, w: &[u8], n_in: usize, floats: &[f32], quants: &[BlockQ8_1]) -> f64 {
+    let mut out = [f32::NAN];
+    Kernels::of(Isa::Generic).unwrap().mul_mat(kind, w, Activations { floats, quants }, n_in, &mut out);
+    f64::from(out[0])
+}
+
+#[test]
+fn the_fixture_has_every_type_but_f32() {
+    let kinds: Vec<_> = fixture().rows.iter().map(|row| row.kind.clone()).collect();
+    for kind in TensorType::ALL {
+        assert!(kinds.contains(&kind.to_string()) || kind == TensorType::F32, "{kind}");
     }
+}
 
+#[test]
+fn numbers_and_names_equal_ggml() {
+    for row in fixture().rows {
+        assert_eq!(TensorType::from_ggml(row.id).map(|kind| kind.to_string()), Some(row.kind));
+    }
+    assert_eq!(TensorType::SUPPORTED, TensorType::ALL.map(|kind| kind.to_string()).join(", "));
+    assert_eq!(TensorType::from_ggml(4), None);
+    assert_eq!(TensorType::from_ggml(31), None);
+}
+
+#[test]
+fn values_equal_ggml_to_the_bit() {
+    for row in fixture().rows {
+        let kind = TensorType::from_ggml(row.id).unwrap();
+        let expected = floats(&row.values);
+        let mut found = alloc::vec![f32::NAN; expected.len()];
+        kind.dequantize(&bytes(&row.bytes), &mut found);
+        assert_eq!(bits(&found), bits(&expected), "{kind}");
+    }
+}
+
+#[test]
+fn dot_products_equal_ggml() {
+    let fixture = fixture();
     let activation = floats(&fixture.activation);
-    let mut quants = alloc::vec![BlockQ8_1::default(); activation.len() / QK];
-    Kernels::of(Isa::Generic).unwrap().quantize_q8_1(&activation, &mut quants);
-    let dot: f32 = blocks.iter().zip(&quants).map(|(w, x)| w.dot(x)).sum();
-    // Rounding 512 activations of size 1 to 127 steps of about 1/40 moves each by 0.007 at the most, at random.
-    let tolerance = 0.01 * values.iter().map(|w| w * w).sum::<f32>().sqrt();
-    println!("{name}: {dot} for {}, tolerance {tolerance}", row.dot);
-    assert!((f64::from(dot) - row.dot).abs() < f64::from(tolerance), "{name}: {dot} for {}", row.dot);
+    let mut own = alloc::vec![BlockQ8_1::default(); activation.len() / QK];
+    Kernels::of(Isa::Generic).unwrap().quantize_q8_1(&activation, &mut own);
+    let theirs: Vec<BlockQ8_1> = blocks::<BlockQ8_0>(&bytes(&fixture.activation_q8_0))
+        .iter()
+        .map(|block| {
+            let d = block.d.to_f32();
+            BlockQ8_1 { d, s: d * block.qs.iter().map(|&q| f32::from(q)).sum::<f32>(), qs: block.qs }
+        })
+        .collect();
+    for row in fixture.rows {
+        let kind = TensorType::from_ggml(row.id).unwrap();
+        let (bytes, values) = (bytes(&row.bytes), floats(&row.values));
+        let found = dot(kind, &bytes, values.len(), &activation, &own);
+        let found_of_theirs = dot(kind, &bytes, values.len(), &activation, &theirs);
+        let norm = f64::from(values.iter().map(|w| w * w).sum::<f32>().sqrt());
+        // The same numbers in another order: 512 roundings of 2^-24. Floats meet the activation unrounded.
+        let exact = if kind.is_quantized() { row.dot_q8_0 } else { row.dot };
+        println!("{kind}: {found_of_theirs} for {exact}, {found} for {}, norm {norm}", row.dot);
+        assert!((found_of_theirs - exact).abs() < 2e-6 * norm, "{kind}: {found_of_theirs} for {exact}");
+        // Rounding 512 activations of size 1 to 127 steps of about 1/40 moves each by 0.007 at the most, at random.
+        assert!((found - row.dot).abs() < 0.01 * norm, "{kind}: {found} for {}", row.dot);
+    }
 }
 
 #[test]
-fn q4_0_equals_ggml() {
-    check::<BlockQ4_0>("Q4_0");
+fn f16_edges_convert_both_ways() {
+    let Edges { bytes: halves, values } = fixture().f16_edges;
+    for (&half, value) in bytes(&halves).as_chunks::<2>().0.iter().zip(floats(&values)) {
+        assert_eq!(F16(half).to_f32().to_bits(), value.to_bits());
+        assert_eq!(F16::from_f32(value), F16(half));
+    }
 }
 
 #[test]
-fn q4_1_equals_ggml() {
-    check::<BlockQ4_1>("Q4_1");
-}
-
-#[test]
-fn q8_0_equals_ggml() {
-    check::<BlockQ8_0>("Q8_0");
+fn six_bit_scales_lie_where_ggml_puts_them() {
+    // Number i is i + 1 (a scale) or i + 33 (an offset), packed by hand: both of the last four have bits above the fourth.
+    let scales = [1, 2, 3, 4, 5, 6, 7, 8].map(|i| i | 0x10_u8);
+    let offsets = scales.map(|i| i + 0x20);
+    let first = |numbers: &[u8; 8]| core::array::from_fn(|i| numbers[i] | numbers[i + 4] >> 4 << 6);
+    let others = core::array::from_fn(|i| scales[i + 4] & 0xf | offsets[i + 4] << 4);
+    let packed = ScalesAndOffsets([first(&scales), first(&offsets), others]);
+    assert_eq!(packed.unpack(), [scales, offsets]);
 }

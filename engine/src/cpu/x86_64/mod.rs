@@ -45,13 +45,7 @@ unsafe fn xcr0() -> u64 {
 pub(super) const AVX2: Kernels = Kernels {
     isa: Isa::Avx2,
     // SAFETY: the table is handed out only where `has_avx2`, which is all that this function needs.
-    mul_mat_f32: |w, x, n_in, out| unsafe { avx2::mul_mat_f32(w, x, n_in, out) },
-    // SAFETY: as above.
-    mul_mat_q4_0_q8_1: |w, x, n_blocks, out| unsafe { avx2::mul_mat_q4_0_q8_1(w, x, n_blocks, out) },
-    // SAFETY: as above.
-    mul_mat_q4_1_q8_1: |w, x, n_blocks, out| unsafe { avx2::mul_mat_q4_1_q8_1(w, x, n_blocks, out) },
-    // SAFETY: as above.
-    mul_mat_q8_0_q8_1: |w, x, n_blocks, out| unsafe { avx2::mul_mat_q8_0_q8_1(w, x, n_blocks, out) },
+    mul_mat: |kind, w, x, n_in, out| unsafe { avx2::mul_mat(kind, w, x, n_in, out) },
     // SAFETY: as above.
     quantize_q8_1: |x, out| unsafe { avx2::quantize_q8_1(x, out) },
     // SAFETY: as above.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 const U32: u32 = 4;
 const I32: u32 = 5;
 const F32: u32 = 6;
+const BOOL: u32 = 7;
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;
 
@@ -42,6 +43,11 @@ impl GgufWriter {
         self.value(key, F32, &value.to_le_bytes());
     }
 
+    /// Add a truth value.
+    pub fn bool(&mut self, key: &str, value: bool) {
+        self.value(key, BOOL, &[u8::from(value)]);
+    }
+
     /// Add a text.
     pub fn string(&mut self, key: &str, value: &str) {
         self.value(key, STRING, &text(value.as_bytes()));
@@ -57,6 +63,12 @@ impl GgufWriter {
     pub fn i32s(&mut self, key: &str, values: &[i32]) {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.array(key, I32, values.len(), &bytes);
+    }
+
+    /// Add a list of floats.
+    pub fn f32s(&mut self, key: &str, values: &[f32]) {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.array(key, F32, values.len(), &bytes);
     }
 
     fn array(&mut self, key: &str, kind: u32, len: usize, values: &[u8]) {

@@ -11,7 +11,7 @@ use engine::chat::ChatTemplate;
 use engine::cpu::Isa;
 use engine::sampler::Sampler;
 use engine::session::Session;
-use engine::tokenizer::{Tokenizer, Utf8Stream};
+use engine::tokenizer::Tokenizer;
 use engine::{Error, Token};
 
 use crate::Machine;
@@ -155,7 +155,7 @@ impl<'m> Chat<'m> {
     /// Show the answer that begins with the token `first`. What is shown is also read back into the context; where that
     /// was not possible any more, the token is owed.
     fn answer(&mut self, console: &mut Console, sampler: &mut Sampler, first: Token) -> Ending {
-        let mut text = Utf8Stream::default();
+        let mut text = self.tokenizer.decoder();
         let mut line_is_open = true;
         let mut show = |console: &mut Console, characters: String| {
             if let Some(last) = characters.chars().last() {
@@ -175,7 +175,7 @@ impl<'m> Chat<'m> {
             if self.session.n_past() == self.session.n_ctx() {
                 break Ending::ContextFull;
             }
-            show(console, text.push(&self.tokenizer.piece(token)));
+            show(console, text.push(token));
             n_tokens += 1;
             let next = match self.session.eval(&[token], &mut || !console.interrupted()) {
                 Ok(Some(logits)) => Ok(sampler.sample(logits)),

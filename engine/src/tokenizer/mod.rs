@@ -1,45 +1,70 @@
 //! Text to tokens and back.
 //!
-//! The vocabulary comes with the model (`tokenizer.ggml.*`). [`pretokenize`] cuts a text into words, [`bpe`] merges each
-//! word's bytes into tokens.
+//! The vocabulary comes with the model (`tokenizer.ggml.*`), and with it the kind of tokenizer: [`bpe`] (GPT-2's, over
+//! bytes) or [`spm`] (SentencePiece's, over characters). Before either, [`special`] finds the tokens that are matched whole.
 
 mod bpe;
 mod byte_text;
+mod decoder;
+mod merge;
 mod pretokenize;
+mod special;
+mod spm;
 mod utf8_stream;
+mod vocabulary;
 
-use alloc::format;
-use alloc::string::ToString;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-pub use utf8_stream::Utf8Stream;
+pub use decoder::Decoder;
 
-use crate::format::gguf::{Gguf, Value, bad_value, readable, required};
+use crate::format::gguf::{Gguf, readable, required};
 use crate::{Error, Token};
-use bpe::Merges;
-
-/// `tokenizer.ggml.token_type` of control tokens, which stand for no text (`llama_token_type`).
-const TOKEN_TYPE_CONTROL: i64 = 3;
-
-/// Texts of tokens that end a generation, beside the one that the file names as its end of sequence.
-const END_OF_GENERATION: [&str; 5] = ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end|>", "</s>"];
+use bpe::Bpe;
+use special::{Special, Specials};
+use spm::Spm;
+use vocabulary::{Kind, Vocabulary};
 
 /// A model's vocabulary, and the way from text to it.
 #[derive(Debug)]
 pub struct Tokenizer<'a> {
-    /// The text of each token, bytes written as characters (see [`byte_text`]).
-    pieces: Vec<&'a str>,
-    control: Vec<bool>,
-    end: Vec<Token>,
-    merges: Merges,
+    vocabulary: Vocabulary<'a>,
+    specials: Specials<'a>,
+    model: Model<'a>,
+    adds_bos: bool,
+    adds_eos: bool,
+}
+
+/// How text between special tokens becomes tokens.
+#[derive(Debug)]
+enum Model<'a> {
+    Bpe(Bpe<'a>),
+    Spm(Spm<'a>),
+}
+
+/// A part of the text that is encoded, and who wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'t> {
+    /// Text that a person typed: no control token, whatever it says.
+    Typed(&'t str),
+    /// Text of a program, such as a chat template: a control token wherever one is spelled.
+    Written(&'t str),
+}
+
+impl<'t> Part<'t> {
+    fn text(self) -> &'t str {
+        match self {
+            Self::Typed(text) | Self::Written(text) => text,
+        }
+    }
 }
 
 /// Return about how many bytes [`Tokenizer::load`] allocates for the tokenizer of `gguf`, at its peak.
 pub fn memory_required(gguf: &Gguf<'_>) -> u64 {
     let len = |key: &str| gguf.strings(key).map_or(0, |strings| strings.len() as u64);
-    // A piece and its control flag; an entry of a hash table that is up to half empty (the vocabulary's, dropped after
-    // loading, and the merges').
-    len("tokenizer.ggml.tokens") * (17 + 2 * 25) + len("tokenizer.ggml.merges") * (2 * 17)
+    // A piece, its kind, and its rank; perhaps a special token; two hash tables of the vocabulary, each up to half empty
+    // (one is dropped after loading, or kept by tokenizers that look up whole words); and the merges' table.
+    len("tokenizer.ggml.tokens") * (16 + 2 + 4 + 24 + 2 * 2 * 25) + len("tokenizer.ggml.merges") * (2 * 17)
 }
 
 impl<'a> Tokenizer<'a> {
@@ -48,107 +73,151 @@ impl<'a> Tokenizer<'a> {
     /// # Errors
     /// When it is missing, contradicts itself, or is of a kind that the engine does not have.
     pub fn load(gguf: &Gguf<'a>) -> Result<Self, Error> {
-        for (what, key, known) in
-            [("tokenizer", "tokenizer.ggml.model", "gpt2"), ("pre-tokenizer", "tokenizer.ggml.pre", "smollm")]
-        {
-            let found = required(key, gguf.str(key)?)?;
-            if found != known {
-                return Err(Error::Unsupported { what, found: readable(found.as_bytes()), known });
+        let vocabulary = Vocabulary::load(gguf)?;
+        let key = "tokenizer.ggml.model";
+        let model = match required(key, gguf.str(key)?)? {
+            "gpt2" => Model::Bpe(Bpe::load(gguf, &vocabulary)?),
+            "llama" => Model::Spm(Spm::load(gguf, &vocabulary)?),
+            other => {
+                let found = readable(other.as_bytes());
+                return Err(Error::Unsupported { what: "tokenizer", found, known: "gpt2, llama" });
             }
-        }
-
-        let key = "tokenizer.ggml.tokens";
-        let mut pieces = Vec::new();
-        for (token, piece) in gguf.strings(key)?.iter().enumerate() {
-            match core::str::from_utf8(piece) {
-                Ok(piece) => pieces.push(piece),
-                Err(_) => {
-                    let what = format!("token {token} of {key}");
-                    return Err(bad_value(&what, "UTF-8 text", readable(piece)));
-                }
-            }
-        }
-        let control = control_tokens(gguf, pieces.len())?;
-        let merges = Merges::load(gguf, &pieces)?;
-        let mut end = Vec::new();
-        if let Some(eos) = token_id(gguf, "tokenizer.ggml.eos_token_id", pieces.len())? {
-            end.push(eos);
-        }
-        for (token, (piece, &control)) in (0..).zip(pieces.iter().zip(&control)) {
-            if control && END_OF_GENERATION.contains(piece) && !end.contains(&token) {
-                end.push(token);
-            }
-        }
-        Ok(Self { pieces, control, end, merges })
+        };
+        // Where the file does not say, as llama.cpp takes it: these vocabularies were trained with one.
+        let adds_bos = match &model {
+            Model::Bpe(bpe) => bpe.adds_bos(),
+            Model::Spm(_) => true,
+        };
+        Ok(Self {
+            specials: Specials::load(&vocabulary)?,
+            adds_bos: gguf.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(adds_bos),
+            adds_eos: gguf.bool("tokenizer.ggml.add_eos_token")?.unwrap_or(false),
+            vocabulary,
+            model,
+        })
     }
 
-    /// Return the tokens of `text`. No control token is ever among them, whatever the text says.
+    /// Return the tokens of `text`, which a person typed. No control token is ever among them, whatever the text says.
     pub fn encode(&self, text: &str) -> Vec<Token> {
+        self.encode_parts(&[Part::Typed(text)])
+    }
+
+    /// Return the tokens of `text`, which a program wrote: control tokens where they are spelled.
+    pub fn encode_with_control(&self, text: &str) -> Vec<Token> {
+        self.encode_parts(&[Part::Written(text)])
+    }
+
+    /// Return the tokens of one text that is made of `parts`; what lies between control tokens is encoded as a whole,
+    /// whoever wrote it. A control token has to be spelled within one part.
+    ///
+    /// User-defined tokens are found in all of the text. Of several special tokens at one place, the longest is taken.
+    pub fn encode_parts(&self, parts: &[Part<'_>]) -> Vec<Token> {
+        let text: String = parts.iter().map(|part| part.text()).collect();
         let mut tokens = Vec::new();
-        for word in pretokenize::smollm(text) {
-            self.merges.encode_word(word, &mut tokens);
+        // Before the first character, and after a control token.
+        let mut at_start = true;
+        let mut pending = 0;
+        let mut end = 0;
+        let mut skip_to = 0;
+        for part in parts {
+            let start = end;
+            end += part.text().len();
+            for (at, _) in part.text().char_indices().map(|(at, c)| (start + at, c)) {
+                if at < skip_to {
+                    continue;
+                }
+                let is_allowed = |special: &Special<'_>| {
+                    !special.is_control || matches!(part, Part::Written(_)) && at + special.len() <= end
+                };
+                let Some(special) = self.specials.longest_at(&text[at..], is_allowed) else { continue };
+                // The space that begins a text comes before a user-defined token too: that is text.
+                if pending < at || at_start && !special.is_control {
+                    self.encode_text(&text[pending..at], at_start, &mut tokens);
+                }
+                tokens.push(special.token);
+                at_start = special.is_control;
+                skip_to = at + special.len();
+                pending = skip_to;
+            }
+        }
+        if pending < text.len() {
+            self.encode_text(&text[pending..], at_start, &mut tokens);
         }
         tokens
     }
 
-    /// Return the bytes that `token` stands for: perhaps a part of a character, nothing for a control token.
-    pub fn piece(&self, token: Token) -> Vec<u8> {
-        match self.pieces.get(token as usize) {
-            Some(piece) if !self.is_control(token) => byte_text::to_bytes(piece),
-            _ => Vec::new(),
+    /// Add the tokens of `text`, in which no special token is, to `tokens`.
+    fn encode_text(&self, text: &str, at_start: bool, tokens: &mut Vec<Token>) {
+        match &self.model {
+            Model::Bpe(bpe) => bpe.encode(text, tokens),
+            Model::Spm(spm) => spm.encode(text, at_start, tokens),
         }
+    }
+
+    /// Return the bytes that `token` stands for: perhaps a part of a character, nothing for a token that is no text.
+    pub fn piece(&self, token: Token) -> Vec<u8> {
+        let (Some(piece), Some(kind)) = (self.vocabulary.piece(token), self.vocabulary.kind(token)) else {
+            return Vec::new();
+        };
+        match (kind, &self.model) {
+            (Kind::Normal, Model::Bpe(_)) => byte_text::to_bytes(piece),
+            (Kind::Normal, Model::Spm(_)) => piece.replace(spm::SPACE, " ").into_bytes(),
+            (Kind::UserDefined, _) => piece.as_bytes().to_vec(),
+            (Kind::Byte(byte), _) => alloc::vec![byte],
+            (Kind::Control | Kind::Unknown | Kind::Unused, _) => Vec::new(),
+        }
+    }
+
+    /// Return a decoder for the tokens of one answer.
+    pub fn decoder(&self) -> Decoder<'_> {
+        Decoder::new(self)
     }
 
     /// Return whether `token` ends a generation.
     pub fn is_end(&self, token: Token) -> bool {
-        self.end.contains(&token)
+        self.vocabulary.is_end(token)
     }
 
     /// Return whether `token` stands for no text.
     pub fn is_control(&self, token: Token) -> bool {
-        self.control.get(token as usize).copied().unwrap_or(false)
+        self.vocabulary.kind(token) == Some(Kind::Control)
     }
 
     /// Return the control token with the text `text`, if there is one.
     pub fn control_token(&self, text: &str) -> Option<Token> {
-        (0..)
-            .zip(&self.pieces)
-            .find(|&(token, &piece)| piece == text && self.is_control(token))
-            .map(|(token, _)| token)
+        self.specials.control(text)
+    }
+
+    /// Return the token that begins a sequence, if there is one.
+    pub fn bos(&self) -> Option<Token> {
+        self.vocabulary.bos
+    }
+
+    /// Return the token that ends a sequence, if there is one.
+    pub fn eos(&self) -> Option<Token> {
+        self.vocabulary.eos
+    }
+
+    /// Return whether the model expects [`Self::bos`] before everything else.
+    pub fn adds_bos(&self) -> bool {
+        self.adds_bos
+    }
+
+    /// Return whether the model expects [`Self::eos`] behind a text.
+    pub fn adds_eos(&self) -> bool {
+        self.adds_eos
     }
 
     /// Return the number of tokens.
     pub fn n_vocab(&self) -> usize {
-        self.pieces.len()
+        self.vocabulary.len()
+    }
+
+    /// Return whether a text begins with a space that it does not have.
+    fn adds_space_prefix(&self) -> bool {
+        matches!(&self.model, Model::Spm(spm) if spm.adds_space_prefix)
     }
 }
 
-/// Return, per token, whether it is a control token; none is where the file has no types.
-fn control_tokens(gguf: &Gguf<'_>, n_vocab: usize) -> Result<Vec<bool>, Error> {
-    let key = "tokenizer.ggml.token_type";
-    let control: Vec<bool> = match gguf.value(key) {
-        None => return Ok(alloc::vec![false; n_vocab]),
-        Some(Value::Array(types)) => {
-            types.iter().map(|kind| kind == Value::Signed(TOKEN_TYPE_CONTROL)).collect()
-        }
-        Some(other) => return Err(bad_value(key, "an array of integers", other.to_string())),
-    };
-    if control.len() != n_vocab {
-        return Err(bad_value(
-            key,
-            &format!("one for each of the {n_vocab} tokens"),
-            format!("{} long", control.len()),
-        ));
-    }
-    Ok(control)
-}
-
-/// Return the token under `key`, if the file names one.
-fn token_id(gguf: &Gguf<'_>, key: &str, n_vocab: usize) -> Result<Option<Token>, Error> {
-    match gguf.count(key)? {
-        Some(token) if token >= n_vocab => {
-            Err(bad_value(key, &format!("a token below {n_vocab}"), token.to_string()))
-        }
-        token => Ok(token.map(|token| token as Token)),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,13 @@ use alloc::vec::Vec;
 
 /// Holds back the bytes of a character until all of them are there.
 #[derive(Debug, Default)]
-pub struct Utf8Stream {
+pub(super) struct Utf8Stream {
     held: Vec<u8>,
 }
 
 impl Utf8Stream {
     /// Add `bytes` and return the characters that are complete now; what can be no character becomes U+FFFD.
-    pub fn push(&mut self, bytes: &[u8]) -> String {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> String {
         self.held.extend_from_slice(bytes);
         let mut text = String::new();
         let mut done = 0;
@@ -33,7 +33,7 @@ impl Utf8Stream {
     }
 
     /// Return what is left when nothing more comes: U+FFFD for a character that was never completed.
-    pub fn finish(&mut self) -> String {
+    pub(super) fn finish(&mut self) -> String {
         let incomplete = !self.held.is_empty();
         self.held.clear();
         String::from(if incomplete { "\u{fffd}" } else { "" })

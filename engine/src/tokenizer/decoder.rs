@@ -1,0 +1,38 @@
+//! Tokens to text, as they come.
+
+use alloc::string::String;
+
+use super::Tokenizer;
+use super::utf8_stream::Utf8Stream;
+use crate::Token;
+
+/// The text of one answer in the making: the bytes of a character are held back until all of them are there.
+#[derive(Debug)]
+pub struct Decoder<'t> {
+    tokenizer: &'t Tokenizer<'t>,
+    stream: Utf8Stream,
+    /// Whether a space that comes next is the one that the tokenizer puts before every text.
+    drops_space: bool,
+}
+
+impl<'t> Decoder<'t> {
+    pub(super) fn new(tokenizer: &'t Tokenizer<'t>) -> Self {
+        Self { tokenizer, stream: Utf8Stream::default(), drops_space: tokenizer.adds_space_prefix() }
+    }
+
+    /// Add `token` and return the characters that are complete now; what can be no character becomes U+FFFD.
+    pub fn push(&mut self, token: Token) -> String {
+        let bytes = self.tokenizer.piece(token);
+        let text = match bytes.strip_prefix(b" ") {
+            Some(rest) if self.drops_space => rest,
+            _ => &bytes,
+        };
+        self.drops_space &= bytes.is_empty();
+        self.stream.push(text)
+    }
+
+    /// Return what is left when nothing more comes: U+FFFD for a character that was never completed.
+    pub fn finish(&mut self) -> String {
+        self.stream.finish()
+    }
+}

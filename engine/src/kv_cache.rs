@@ -1,70 +1,129 @@
-//! The keys and values of every token in the context, per layer, as binary16.
+//! The keys and values of every token in the context, per layer.
 
 use alloc::vec::Vec;
 
 use half::f16;
+use zerocopy::little_endian::F32;
 
 use crate::Error;
+use crate::cpu::Kernels;
 use crate::memory::zeroed;
 use crate::model::HParams;
+use crate::ops::attend_f32;
 
-/// Keys and values, each `(n_layer, n_head_kv, n_ctx, n_embd_head)`: what one head reads lies in one piece.
+/// The floats that keys and values are kept as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KvType {
+    /// binary16: half the memory, and close enough for every model known.
+    #[default]
+    F16,
+    /// 32-bit floats: what the model computed, exactly.
+    F32,
+}
+
+/// Keys and values for `n_ctx` tokens.
 #[derive(Debug)]
 pub(crate) struct KvCache {
-    keys: Vec<f16>,
-    values: Vec<f16>,
+    floats: Floats,
     n_head_kv: usize,
     n_ctx: usize,
     n_embd_head: usize,
 }
 
+#[derive(Debug)]
+enum Floats {
+    F16(Pair<f16>),
+    F32(Pair<F32>),
+}
+
+/// Keys and values, each `(n_layer, n_head_kv, n_ctx, n_embd_head)`: what one head reads lies in one piece.
+#[derive(Debug)]
+struct Pair<T> {
+    keys: Vec<T>,
+    values: Vec<T>,
+}
+
 impl KvCache {
     /// Return an empty cache for `n_ctx` tokens.
-    pub(crate) fn new(hparams: &HParams, n_ctx: usize) -> Result<Self, Error> {
+    pub(crate) fn new(hparams: &HParams, n_ctx: usize, kv_type: KvType) -> Result<Self, Error> {
         let len = hparams.n_layer * hparams.n_embd_kv() * n_ctx;
         Ok(Self {
-            keys: zeroed("the keys of the context", len)?,
-            values: zeroed("the values of the context", len)?,
+            floats: match kv_type {
+                KvType::F16 => Floats::F16(Pair::new(len)?),
+                KvType::F32 => Floats::F32(Pair::new(len)?),
+            },
             n_head_kv: hparams.n_head_kv,
             n_ctx,
             n_embd_head: hparams.n_embd_head,
         })
     }
 
-    /// Return how many bytes a cache for `n_ctx` tokens takes.
-    pub(crate) fn bytes(hparams: &HParams, n_ctx: usize) -> u64 {
-        let per_token = 2 * (hparams.n_layer as u64) * (hparams.n_embd_kv() as u64) * size_of::<f16>() as u64;
+    /// Return how many bytes [`Self::new`] allocates.
+    pub(crate) fn bytes(hparams: &HParams, n_ctx: usize, kv_type: KvType) -> u64 {
+        let float_bytes = match kv_type {
+            KvType::F16 => size_of::<f16>(),
+            KvType::F32 => size_of::<F32>(),
+        };
+        let per_token = 2 * (hparams.n_layer * hparams.n_embd_kv() * float_bytes) as u64;
         per_token.saturating_mul(n_ctx as u64)
     }
 
     /// Store `keys` and `values (n_tokens, n_head_kv, n_embd_head)` of the tokens from `position` on.
     pub(crate) fn store(&mut self, layer: usize, position: usize, keys: &[f32], values: &[f32]) {
-        let n_embd_kv = self.n_head_kv * self.n_embd_head;
-        let tokens = keys.chunks_exact(n_embd_kv).zip(values.chunks_exact(n_embd_kv));
-        for (position, (keys, values)) in (position..).zip(tokens) {
-            let heads = keys.chunks_exact(self.n_embd_head).zip(values.chunks_exact(self.n_embd_head));
-            for (head, (key, value)) in heads.enumerate() {
-                let start = self.start(layer, head) + position * self.n_embd_head;
-                narrow(key, &mut self.keys[start..][..self.n_embd_head]);
-                narrow(value, &mut self.values[start..][..self.n_embd_head]);
+        let heads = keys.chunks_exact(self.n_embd_head).zip(values.chunks_exact(self.n_embd_head));
+        for (i, (key, value)) in heads.enumerate() {
+            let (position, head) = (position + i / self.n_head_kv, i % self.n_head_kv);
+            let start = self.start(layer, head) + position * self.n_embd_head;
+            match &mut self.floats {
+                Floats::F16(pair) => pair.store(start, key, value, f16::from_f32),
+                Floats::F32(pair) => pair.store(start, key, value, F32::new),
             }
         }
     }
 
-    /// Return the keys and the values, each `(n_positions, n_embd_head)`, of the context's first positions.
-    pub(crate) fn head(&self, layer: usize, head: usize, n_positions: usize) -> (&[f16], &[f16]) {
+    /// Write to `out (n_embd_head)` what the query `q (n_embd_head)` finds in the context's first positions, as many as
+    /// `scores`, which is scratch.
+    pub(crate) fn attend(
+        &self,
+        kernels: &Kernels,
+        (layer, head): (usize, usize),
+        q: &[f32],
+        scale: f32,
+        scores: &mut [f32],
+        out: &mut [f32],
+    ) {
         let start = self.start(layer, head);
-        let len = n_positions * self.n_embd_head;
-        (&self.keys[start..][..len], &self.values[start..][..len])
+        let seen = start..start + scores.len() * self.n_embd_head;
+        match &self.floats {
+            Floats::F16(Pair { keys, values }) => {
+                kernels.attend(q, &keys[seen.clone()], &values[seen], scale, scores, out);
+            }
+            Floats::F32(Pair { keys, values }) => {
+                attend_f32(kernels, q, (&keys[seen.clone()], &values[seen]), scale, scores, out);
+            }
+        }
     }
 
+    /// Return where the first position of a head begins.
     fn start(&self, layer: usize, head: usize) -> usize {
         (layer * self.n_head_kv + head) * self.n_ctx * self.n_embd_head
     }
 }
 
-fn narrow(floats: &[f32], out: &mut [f16]) {
-    for (out, &float) in out.iter_mut().zip(floats) {
-        *out = f16::from_f32(float);
+impl<T: Clone + Default> Pair<T> {
+    fn new(len: usize) -> Result<Self, Error> {
+        Ok(Self {
+            keys: zeroed("the keys of the context", len)?,
+            values: zeroed("the values of the context", len)?,
+        })
+    }
+
+    /// Keep `key` and `value` from `start` on, as `keep` makes them.
+    fn store(&mut self, start: usize, key: &[f32], value: &[f32], keep: impl Fn(f32) -> T) {
+        for (kept, floats) in [(&mut self.keys, key), (&mut self.values, value)] {
+            for (kept, &float) in kept[start..].iter_mut().zip(floats) {
+                *kept = keep(float);
+            }
+        }
     }
 }

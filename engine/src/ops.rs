@@ -1,11 +1,31 @@
 //! The small operations between the matrices, on rows of floats.
 
+use zerocopy::IntoBytes;
+use zerocopy::little_endian::F32;
+
+use crate::cpu::Kernels;
+use crate::quant::{Activations, TensorType};
+
 /// Write `x (n)` divided by its root mean square, times `gain (n)`, to `out (n)` (RMSNorm, arXiv 1910.07467).
 pub(crate) fn rms_norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
     let mean_square = sum_of_squares(x) / x.len() as f32;
     let scale = 1.0 / libm::sqrtf(mean_square + eps);
     for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
         *out = x * scale * gain;
+    }
+}
+
+/// Write `x (n)` less its mean, divided by its standard deviation, times `gain (n)` and plus `bias (n)`, to `out (n)`
+/// (LayerNorm, arXiv 1607.06450).
+pub(crate) fn layer_norm(x: &[f32], gain: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
+    let mean = x.iter().sum::<f32>() / x.len() as f32;
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = x - mean;
+    }
+    let variance = sum_of_squares(out) / x.len() as f32;
+    let scale = 1.0 / libm::sqrtf(variance + eps);
+    for ((out, gain), bias) in out.iter_mut().zip(gain).zip(bias) {
+        *out = *out * scale * gain + bias;
     }
 }
 
@@ -28,23 +48,66 @@ pub(crate) fn add(x: &mut [f32], other: &[f32]) {
     }
 }
 
-/// The rotations of one position, a cosine and a sine per pair (RoPE, arXiv 2104.09864).
-pub(crate) fn rope_angles(position: usize, freq_base: f32, rotations: &mut [[f32; 2]]) {
-    let n_rot = 2 * rotations.len();
-    for (i, [cos, sin]) in rotations.iter_mut().enumerate() {
-        let frequency = libm::powf(freq_base, -((2 * i) as f32) / n_rot as f32);
+/// Write how one position turns each pair, a cosine and a sine, to `out`; `frequencies` are in radians per position
+/// (RoPE, arXiv 2104.09864).
+pub(crate) fn rotations(position: usize, frequencies: &[f32], out: &mut [[f32; 2]]) {
+    for ([cos, sin], frequency) in out.iter_mut().zip(frequencies) {
         let angle = position as f32 * frequency;
         (*cos, *sin) = (libm::cosf(angle), libm::sinf(angle));
     }
 }
 
-/// Turn the pairs `(2i, 2i + 1)` of each head in `heads (n_head, n_embd_head)` by `rotations`; what lies behind the
-/// pairs stays.
-pub(crate) fn rope(heads: &mut [f32], n_embd_head: usize, rotations: &[[f32; 2]]) {
-    for head in heads.chunks_exact_mut(n_embd_head) {
-        let (pairs, _) = head.as_chunks_mut::<2>();
-        for ([a, b], [cos, sin]) in pairs.iter_mut().zip(rotations) {
-            (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+/// Turn the pairs `(2i, 2i + 1)` of `head (n_embd_head)` by `rotations`; what lies behind the pairs stays.
+pub(crate) fn rope_neighbours(head: &mut [f32], rotations: &[[f32; 2]]) {
+    let (pairs, _) = head.as_chunks_mut::<2>();
+    for ([a, b], rotation) in pairs.iter_mut().zip(rotations) {
+        turn(a, b, rotation);
+    }
+}
+
+/// Turn the pairs `(i, n + i)` of `head (n_embd_head)` by the `n` `rotations`; what lies behind the pairs stays.
+pub(crate) fn rope_halves(head: &mut [f32], rotations: &[[f32; 2]]) {
+    let (first, second) = head.split_at_mut(rotations.len());
+    for ((a, b), rotation) in first.iter_mut().zip(second).zip(rotations) {
+        turn(a, b, rotation);
+    }
+}
+
+fn turn(a: &mut f32, b: &mut f32, [cos, sin]: &[f32; 2]) {
+    (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+}
+
+/// Replace each `x` by `gelu(x) = x / 2 * (1 + tanh(u))`, with `u = sqrt(2 / pi) * (x + 0.044715 x^3)` (GELU, arXiv 1606.08415,
+/// in the approximation that GPT-2 was trained with).
+pub(crate) fn gelu(x: &mut [f32]) {
+    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+    for x in x {
+        let u = SQRT_2_OVER_PI * (*x + 0.044_715 * *x * *x * *x);
+        // (1 + tanh(u)) / 2 is 1 / (1 + exp(-2u)).
+        *x /= 1.0 + libm::expf(-2.0 * u);
+    }
+}
+
+/// Write to `out (n_embd_head)` what the query `q (n_embd_head)` finds among `keys` and `values (n, n_embd_head)`, as
+/// [`Kernels::attend`] does, for floats. `scores (n)` is scratch.
+pub(crate) fn attend_f32(
+    kernels: &Kernels,
+    q: &[f32],
+    (keys, values): (&[F32], &[F32]),
+    scale: f32,
+    scores: &mut [f32],
+    out: &mut [f32],
+) {
+    let query = Activations { floats: q, quants: &[] };
+    kernels.mul_mat(TensorType::F32, keys.as_bytes(), query, q.len(), scores);
+    for score in &mut *scores {
+        *score *= scale;
+    }
+    kernels.softmax(scores);
+    out.fill(0.0);
+    for (value, score) in values.chunks_exact(q.len()).zip(scores) {
+        for (out, value) in out.iter_mut().zip(value) {
+            *out += *score * value.get();
         }
     }
 }
@@ -67,15 +130,45 @@ mod tests {
     }
 
     #[test]
-    fn rope_turns_pairs_by_position_times_frequency() {
-        let mut rotations = [[0.0; 2]; 2];
-        rope_angles(3, 100.0, &mut rotations);
-        // Frequencies 100^0 and 100^(-2/4) = 0.1; the fifth and sixth values of a head lie behind the pairs.
-        let mut heads = [1.0, 0.0, 0.0, 1.0, 7.0, 8.0];
-        rope(&mut heads, 6, &rotations);
-        let expected = [3_f64.cos(), 3_f64.sin(), -(0.3_f64.sin()), 0.3_f64.cos(), 7.0, 8.0];
-        for (value, expected) in heads.iter().zip(expected) {
-            assert!((f64::from(*value) - expected).abs() < 1e-6, "{value} is not {expected}");
+    fn layer_norm_of_a_known_row() {
+        let mut out = [0.0; 3];
+        // The mean is 4, the variance (9 + 0 + 9) / 3 = 6; with 3 more the divisor is 3.
+        layer_norm(&[1.0, 4.0, 7.0], &[1.0, 2.0, 0.5], &[0.25, 0.5, -1.0], 3.0, &mut out);
+        assert_eq!(out, [-0.75, 0.5, -0.5]);
+    }
+
+    #[test]
+    fn rotations_are_position_times_frequency() {
+        let mut found = [[0.0; 2]; 2];
+        rotations(3, &[1.0, 0.1], &mut found);
+        let expected = [[3_f64.cos(), 3_f64.sin()], [0.3_f64.cos(), 0.3_f64.sin()]];
+        for (found, expected) in found.as_flattened().iter().zip(expected.as_flattened()) {
+            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn rope_turns_pairs_and_leaves_what_lies_behind_them() {
+        // A quarter turn, and none.
+        let rotations = [[0.0, 1.0], [1.0, 0.0]];
+        let mut head = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        rope_neighbours(&mut head, &rotations);
+        assert_eq!(head, [-2.0, 1.0, 3.0, 4.0, 5.0, 6.0]);
+        let mut head = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        rope_halves(&mut head, &rotations);
+        assert_eq!(head, [-3.0, 2.0, 1.0, 4.0, 5.0, 6.0]);
+    }
+
+    #[test]
+    fn gelu_equals_its_definition() {
+        let mut found = [-200.0, -3.0, -0.75, 0.0, 0.5, 2.0, 200.0];
+        let expected = found.map(|x: f32| {
+            let x = f64::from(x);
+            0.5 * x * (1.0 + (core::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+        });
+        gelu(&mut found);
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} is not {expected}");
         }
     }
 }

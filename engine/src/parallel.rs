@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 use spin::Mutex;
 
 use crate::cpu::Kernels;
-use crate::model::Matrix;
+use crate::model::Linear;
 use crate::platform::Workers;
 use crate::quant::{Activations, BlockQ8_1, QK};
 
@@ -25,15 +25,15 @@ pub(crate) struct Cores<'a> {
     pub(crate) kernels: &'static Kernels,
 }
 
-/// A matrix, and where its products go: `(n_tokens, n_out)`.
+/// A matrix, and where its products and their bias go: `(n_tokens, n_out)`.
 pub(crate) struct Product<'a> {
-    pub(crate) matrix: &'a Matrix<'a>,
+    pub(crate) linear: &'a Linear<'a>,
     pub(crate) out: &'a mut [f32],
 }
 
 /// A core's part of a product.
 struct Part<'a> {
-    matrix: &'a Matrix<'a>,
+    linear: &'a Linear<'a>,
     rows: Range<usize>,
     tokens: Range<usize>,
     out: &'a mut [f32],
@@ -54,9 +54,9 @@ impl Cores<'_> {
         quants: &mut [BlockQ8_1],
         mut products: [Product<'_>; N],
     ) {
-        let n_in = products[0].matrix.n_in();
+        let n_in = products[0].linear.matrix.n_in();
         let n_tokens = x.len() / n_in;
-        let quants = match products.iter().any(|product| product.matrix.kind().is_quantized()) {
+        let quants = match products.iter().any(|product| product.linear.matrix.kind().is_quantized()) {
             true => &mut quants[..x.len() / QK],
             false => &mut [],
         };
@@ -73,7 +73,7 @@ impl Cores<'_> {
         }
         self.workers.run(&|core| {
             let Some(share) = shares.get(core) else { return };
-            for Part { matrix, rows, tokens, out } in share.lock().iter_mut() {
+            for Part { linear, rows, tokens, out } in share.lock().iter_mut() {
                 let x = Activations {
                     floats: &x[tokens.start * n_in..tokens.end * n_in],
                     quants: quants
@@ -81,7 +81,7 @@ impl Cores<'_> {
                         .unwrap_or_default(),
                 };
                 if !out.is_empty() {
-                    matrix.multiply(self.kernels, rows.clone(), x, out);
+                    linear.apply(self.kernels, rows.clone(), x, out);
                 }
             }
         });
@@ -125,8 +125,8 @@ fn share(n: usize, core: usize, n_cores: usize) -> Range<usize> {
 /// Cut core `core`'s part off the front of `product`'s output: some rows of one token, or all rows of some tokens, so
 /// that either way its output is one piece.
 fn part<'a>(product: &mut Product<'a>, core: usize, n_cores: usize, n_tokens: usize) -> Part<'a> {
-    let matrix = product.matrix;
-    let n_out = matrix.n_out();
+    let linear = product.linear;
+    let n_out = linear.rows.len();
     let (rows, tokens) = if n_tokens == 1 {
         let groups = share(n_out.div_ceil(ROW_GROUP), core, n_cores);
         ((groups.start * ROW_GROUP).min(n_out)..(groups.end * ROW_GROUP).min(n_out), 0..1)
@@ -135,5 +135,5 @@ fn part<'a>(product: &mut Product<'a>, core: usize, n_cores: usize, n_tokens: us
     };
     let (out, rest) = core::mem::take(&mut product.out).split_at_mut(rows.len() * tokens.len());
     product.out = rest;
-    Part { matrix, rows, tokens, out }
+    Part { linear, rows, tokens, out }
 }

@@ -2,8 +2,8 @@
 
 use crate::cpu::Kernels;
 use crate::kv_cache::KvCache;
-use crate::model::llama::{self, Batch, N_BATCH, Scratch};
-use crate::model::{HParams, Model};
+pub use crate::kv_cache::KvType;
+use crate::model::{Batch, HParams, Model, N_BATCH, Pass, Scratch};
 use crate::parallel::{Cores, MAX_CORES};
 use crate::platform::Workers;
 use crate::{Error, Token};
@@ -19,38 +19,39 @@ pub struct Session<'m> {
 }
 
 /// Return how many bytes [`Session::new`] allocates.
-pub fn memory_required(hparams: &HParams, n_ctx: usize, n_workers: usize) -> u64 {
-    KvCache::bytes(hparams, n_ctx).saturating_add(Scratch::bytes(
-        hparams,
-        n_ctx,
-        n_workers.clamp(1, MAX_CORES),
-    ))
+pub fn memory_required(hparams: &HParams, n_ctx: usize, kv_type: KvType, n_workers: usize) -> u64 {
+    let n_cores = n_workers.clamp(1, MAX_CORES);
+    KvCache::bytes(hparams, n_ctx, kv_type).saturating_add(Scratch::bytes(hparams, n_ctx, n_cores))
 }
 
 impl<'m> Session<'m> {
     /// Return a session with an empty context of `n_ctx` tokens, on the best instruction set that the processor runs.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// When there is no memory for it, or when the model has no positions for so many tokens.
     pub fn new(model: &'m Model<'m>, workers: &'m dyn Workers, n_ctx: usize) -> Result<Self, Error> {
-        Self::with_kernels(model, workers, n_ctx, Kernels::detect())
+        Self::with_kernels(model, workers, n_ctx, KvType::default(), Kernels::detect())
     }
 
-    /// Return a session that runs the inner loops `kernels`.
+    /// Return a session that keeps its context as `kv_type` and runs the inner loops `kernels`.
     ///
     /// # Errors
-    /// When there is no memory for it.
+    /// When there is no memory for it, or when the model has no positions for so many tokens.
     pub fn with_kernels(
         model: &'m Model<'m>,
         workers: &'m dyn Workers,
         n_ctx: usize,
+        kv_type: KvType,
         kernels: &'static Kernels,
     ) -> Result<Self, Error> {
+        if n_ctx > model.n_ctx_max() {
+            return Err(Error::ContextFull { n_past: 0, n_tokens: n_ctx, n_ctx: model.n_ctx_max() });
+        }
         let cores = Cores { workers, kernels };
         Ok(Self {
             model,
             cores,
-            kv: KvCache::new(model.hparams(), n_ctx)?,
+            kv: KvCache::new(model.hparams(), n_ctx, kv_type)?,
             scratch: Scratch::new(model.hparams(), n_ctx, cores.count())?,
             n_ctx,
             n_past: 0,
@@ -102,7 +103,9 @@ impl<'m> Session<'m> {
                 position: self.n_past + i * N_BATCH,
                 wants_logits: i + 1 == n_batches,
             };
-            if !llama::forward(self.model, self.cores, &mut self.kv, &mut self.scratch, &batch, keep_going) {
+            let hparams = self.model.hparams();
+            let (kv, scratch) = (&mut self.kv, &mut self.scratch);
+            if !self.model.forward(&mut Pass::new(batch, hparams, self.cores, kv, scratch, keep_going)) {
                 return Ok(None);
             }
         }

@@ -7,7 +7,7 @@ use engine::Error;
 use engine::chat::ChatTemplate;
 use engine::format::gguf::Gguf;
 use engine::model::{HParams, Model};
-use engine::session::{self, Session};
+use engine::session::{self, KvType, Session};
 use engine::tokenizer::{self, Tokenizer};
 
 use crate::chat::Chat;
@@ -123,7 +123,7 @@ fn fitting_n_ctx(
     let most = hparams.n_ctx_train.min(MAX_N_CTX);
     let least = hparams.n_ctx_train.min(MIN_N_CTX);
     let required = |n_ctx| {
-        let context_bytes = session::memory_required(hparams, n_ctx, n_workers);
+        let context_bytes = session::memory_required(hparams, n_ctx, KvType::default(), n_workers);
         context_bytes.saturating_add(other_bytes).saturating_add(RESERVE_BYTES)
     };
     let mut sizes = (least..=most).rev().step_by(N_CTX_STEP).chain([least]);
@@ -142,7 +142,7 @@ fn fitting_n_ctx(
 #[cfg(test)]
 mod tests {
     use engine::model::HParams;
-    use engine::session::memory_required;
+    use engine::session::{KvType, memory_required};
 
     use super::{MIN_N_CTX, N_CTX_STEP, RESERVE_BYTES, fitting_n_ctx};
 
@@ -156,10 +156,7 @@ mod tests {
             n_head_kv: 3,
             n_embd_head: 64,
             n_ff: 1536,
-            n_rot: 64,
             n_vocab: 49_152,
-            norm_rms_eps: 1e-5,
-            rope_freq_base: 100_000.0,
         }
     }
 
@@ -174,7 +171,8 @@ mod tests {
     fn takes_the_largest_context_that_leaves_the_reserve() {
         let hparams = hparams(8192);
         let other_bytes = 1_000_000;
-        let required = |n_ctx| memory_required(&hparams, n_ctx, 2) + other_bytes + RESERVE_BYTES;
+        let required =
+            |n_ctx| memory_required(&hparams, n_ctx, KvType::default(), 2) + other_bytes + RESERVE_BYTES;
         for n_ctx in [MIN_N_CTX, 512, 1984] {
             assert_eq!(fitting_n_ctx(&hparams, 2, other_bytes, required(n_ctx)), Ok(n_ctx));
             if n_ctx > MIN_N_CTX {
@@ -189,7 +187,7 @@ mod tests {
     #[test]
     fn says_what_is_needed_and_what_is_there() {
         let hparams = hparams(8192);
-        let needed_bytes = memory_required(&hparams, MIN_N_CTX, 1) + RESERVE_BYTES;
+        let needed_bytes = memory_required(&hparams, MIN_N_CTX, KvType::default(), 1) + RESERVE_BYTES;
         let error = fitting_n_ctx(&hparams, 1, 0, needed_bytes - 2_500_000).unwrap_err();
         let needed = needed_bytes as f64 / 1e6;
         assert!(error.contains(&alloc::format!("256 tokens takes {needed:.1} MB")), "{error}");

@@ -5,7 +5,7 @@ use core::cell::Cell;
 use engine::format::gguf::Gguf;
 use engine::model::Model;
 use engine::platform::{Clock, Entropy, OneCore};
-use engine::session::memory_required;
+use engine::session::{KvType, memory_required};
 
 use crate::start::RESERVE_BYTES;
 use crate::testing::chain_model::ChainModel;
@@ -338,7 +338,7 @@ fn too_little_memory_is_told_in_numbers_and_the_machine_stays_up() {
 
     // Room for the context alone is not enough: the tokenizer needs some as well.
     let model = Model::load(&Gguf::parse(&file).unwrap()).unwrap();
-    let context_bytes = memory_required(model.hparams(), 256, 1) + RESERVE_BYTES;
+    let context_bytes = memory_required(model.hparams(), 256, KvType::default(), 1) + RESERVE_BYTES;
     let terminal = talk_with_memory(Script::piped(""), &[("chain.gguf", &file)], context_bytes);
     assert_shows(terminal.output(), "give the machine at least 0.1 MB more");
 }

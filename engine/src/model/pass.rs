@@ -1,0 +1,269 @@
+//! A batch of tokens on its way through the layers: the steps that forward passes are written in.
+//!
+//! Every step reads and writes rows of floats, one per token, that were allocated once.
+
+use alloc::vec::Vec;
+
+use super::HParams;
+use super::blocks::{Attention, Mlp, Norm, Rope, SwiGlu};
+use super::matrix::Matrix;
+use super::weights::Linear;
+use crate::Error;
+use crate::Token;
+use crate::kv_cache::KvCache;
+use crate::memory::zeroed;
+use crate::ops::{add, gelu, rotations};
+use crate::parallel::{Cores, Product};
+use crate::quant::{BlockQ8_1, QK};
+
+/// The most tokens that go through the layers together: more read the weights fewer times, fewer stop sooner.
+pub(crate) const N_BATCH: usize = 32;
+
+/// What a forward pass writes on, for up to [`N_BATCH`] tokens; allocated once.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    /// The residual stream, `(N_BATCH, n_embd)`.
+    stream: Vec<f32>,
+    /// The stream normalized, or a block's result on its way back, `(N_BATCH, n_embd)`.
+    x: Vec<f32>,
+    /// Queries, `(N_BATCH, n_embd_q)`.
+    q: Vec<f32>,
+    /// Keys, `(N_BATCH, n_embd_kv)`.
+    k: Vec<f32>,
+    /// Values, `(N_BATCH, n_embd_kv)`.
+    v: Vec<f32>,
+    /// What the heads found, `(N_BATCH, n_embd_q)`.
+    found: Vec<f32>,
+    /// The hidden layer of the feed-forward network, `(N_BATCH, n_ff)`.
+    hidden: Vec<f32>,
+    /// What its gate lets through, `(N_BATCH, n_ff)`.
+    up: Vec<f32>,
+    /// The input of a matrix, quantized, `(N_BATCH, widest input / QK)`.
+    quants: Vec<BlockQ8_1>,
+    /// The rotations of the batch's positions, `(N_BATCH, n_rot / 2)` and room for `n_rot = n_embd_head`.
+    rotations: Vec<[f32; 2]>,
+    /// Attention scores, a row per core, `(n_cores, n_ctx)`.
+    scores: Vec<f32>,
+    /// `(n_vocab)`.
+    pub(crate) logits: Vec<f32>,
+}
+
+impl Scratch {
+    /// Return scratch for contexts of up to `n_ctx` tokens.
+    pub(crate) fn new(hparams: &HParams, n_ctx: usize, n_cores: usize) -> Result<Self, Error> {
+        let batch = |width| zeroed("the scratch of the forward pass", N_BATCH * width);
+        Ok(Self {
+            stream: batch(hparams.n_embd)?,
+            x: batch(hparams.n_embd)?,
+            q: batch(hparams.n_embd_q())?,
+            k: batch(hparams.n_embd_kv())?,
+            v: batch(hparams.n_embd_kv())?,
+            found: batch(hparams.n_embd_q())?,
+            hidden: batch(hparams.n_ff)?,
+            up: batch(hparams.n_ff)?,
+            quants: zeroed("the quantized activations", N_BATCH * widest_quants(hparams))?,
+            rotations: zeroed("the rotations", N_BATCH * (hparams.n_embd_head / 2))?,
+            scores: zeroed("the attention scores", n_cores * n_ctx)?,
+            logits: zeroed("the logits", hparams.n_vocab)?,
+        })
+    }
+
+    /// Return how many bytes [`Self::new`] allocates.
+    pub(crate) fn bytes(hparams: &HParams, n_ctx: usize, n_cores: usize) -> u64 {
+        let widths = hparams.n_embd + hparams.n_embd_q() + hparams.n_embd_kv() + hparams.n_ff;
+        let token_floats = 2 * (widths + hparams.n_embd_head / 2);
+        let token_bytes = token_floats * size_of::<f32>() + widest_quants(hparams) * size_of::<BlockQ8_1>();
+        let floats = (n_cores as u64).saturating_mul(n_ctx as u64).saturating_add(hparams.n_vocab as u64);
+        ((N_BATCH * token_bytes) as u64).saturating_add(floats.saturating_mul(size_of::<f32>() as u64))
+    }
+}
+
+/// Return how many blocks the widest input of a matrix takes.
+fn widest_quants(hparams: &HParams) -> usize {
+    hparams.n_embd.max(hparams.n_embd_q()).max(hparams.n_ff).div_ceil(QK)
+}
+
+/// Tokens that go through the layers together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'b> {
+    /// The tokens, at most [`N_BATCH`].
+    pub(crate) tokens: &'b [Token],
+    /// Where the first of them stands in the context.
+    pub(crate) position: usize,
+    /// Whether the logits after the last of them are asked for.
+    pub(crate) wants_logits: bool,
+}
+
+/// A batch on its way. The rows are those of [`Scratch`], as many as the batch has tokens.
+pub(crate) struct Pass<'p> {
+    batch: Batch<'p>,
+    hparams: &'p HParams,
+    cores: Cores<'p>,
+    kv: &'p mut KvCache,
+    keep_going: &'p mut dyn FnMut() -> bool,
+    stream: &'p mut [f32],
+    x: &'p mut [f32],
+    q: &'p mut [f32],
+    k: &'p mut [f32],
+    v: &'p mut [f32],
+    found: &'p mut [f32],
+    hidden: &'p mut [f32],
+    up: &'p mut [f32],
+    quants: &'p mut [BlockQ8_1],
+    rotations: &'p mut [[f32; 2]],
+    scores: &'p mut [f32],
+    logits: &'p mut [f32],
+}
+
+impl<'p> Pass<'p> {
+    /// Return `batch` before the first layer; `keep_going` is asked before every layer.
+    pub(crate) fn new(
+        batch: Batch<'p>,
+        hparams: &'p HParams,
+        cores: Cores<'p>,
+        kv: &'p mut KvCache,
+        scratch: &'p mut Scratch,
+        keep_going: &'p mut dyn FnMut() -> bool,
+    ) -> Self {
+        let n_tokens = batch.tokens.len();
+        Self {
+            batch,
+            hparams,
+            cores,
+            kv,
+            keep_going,
+            stream: &mut scratch.stream[..n_tokens * hparams.n_embd],
+            x: &mut scratch.x[..n_tokens * hparams.n_embd],
+            q: &mut scratch.q[..n_tokens * hparams.n_embd_q()],
+            k: &mut scratch.k[..n_tokens * hparams.n_embd_kv()],
+            v: &mut scratch.v[..n_tokens * hparams.n_embd_kv()],
+            found: &mut scratch.found[..n_tokens * hparams.n_embd_q()],
+            hidden: &mut scratch.hidden[..n_tokens * hparams.n_ff],
+            up: &mut scratch.up[..n_tokens * hparams.n_ff],
+            quants: &mut scratch.quants,
+            rotations: &mut scratch.rotations,
+            scores: &mut scratch.scores,
+            logits: &mut scratch.logits,
+        }
+    }
+
+    /// Return whether to go on with the next layer.
+    pub(super) fn keeps_going(&mut self) -> bool {
+        (self.keep_going)()
+    }
+
+    /// Begin the stream: each token's row of `token_embd (n_vocab, n_embd)`.
+    pub(super) fn embed(&mut self, token_embd: &Matrix<'_>) {
+        for (&token, row) in self.batch.tokens.iter().zip(self.stream.chunks_exact_mut(self.hparams.n_embd)) {
+            token_embd.dequantize_row(token as usize, row);
+        }
+    }
+
+    /// Add to the stream each position's row of `position_embd (n_positions, n_embd)`.
+    pub(super) fn add_positions(&mut self, position_embd: &Matrix<'_>) {
+        for (i, row) in self.x.chunks_exact_mut(self.hparams.n_embd).enumerate() {
+            position_embd.dequantize_row(self.batch.position + i, row);
+        }
+        add(self.stream, self.x);
+    }
+
+    /// Work out by how much the batch's positions turn queries and keys, the same in every layer.
+    pub(super) fn prepare_rotations(&mut self, rope: &Rope) {
+        let rows = self.rotations.chunks_exact_mut(rope.frequencies.len()).take(self.batch.tokens.len());
+        for (i, row) in rows.enumerate() {
+            rotations(self.batch.position + i, &rope.frequencies, row);
+        }
+    }
+
+    /// Normalize the stream for the block that reads it next.
+    pub(super) fn normalize(&mut self, norm: &impl Norm) {
+        normalize_rows(norm, self.stream, self.hparams.n_embd, self.x);
+    }
+
+    /// Make queries, keys and values of the normalized stream: what is asked, what is offered for it, what it holds.
+    pub(super) fn project(&mut self, attention: &Attention<'_>) {
+        let products = [
+            Product { linear: &attention.q, out: self.q },
+            Product { linear: &attention.k, out: self.k },
+            Product { linear: &attention.v, out: self.v },
+        ];
+        self.cores.multiply(self.x, self.quants, products);
+    }
+
+    /// Normalize each head of the queries and of the keys.
+    pub(super) fn normalize_heads(&mut self, q_norm: &impl Norm, k_norm: &impl Norm) {
+        // What the heads find is written later: until then there is room.
+        let room = &mut *self.found;
+        normalize_rows(q_norm, self.q, self.hparams.n_embd_head, room);
+        self.q.copy_from_slice(room);
+        let room = &mut room[..self.k.len()];
+        normalize_rows(k_norm, self.k, self.hparams.n_embd_head, room);
+        self.k.copy_from_slice(room);
+    }
+
+    /// Turn queries and keys by their positions.
+    pub(super) fn rotate(&mut self, rope: &Rope) {
+        let hparams = self.hparams;
+        for (rows, width) in [(&mut *self.q, hparams.n_embd_q()), (&mut *self.k, hparams.n_embd_kv())] {
+            let rotations = self.rotations.chunks_exact(rope.frequencies.len());
+            for (row, rotations) in rows.chunks_exact_mut(width).zip(rotations) {
+                rope.turn(row, hparams.n_embd_head, rotations);
+            }
+        }
+    }
+
+    /// Let each head of each token look at that token and those before it, and add what they find to the stream.
+    pub(super) fn attend(&mut self, layer: usize, attention: &Attention<'_>) {
+        let HParams { n_head, n_head_kv, n_embd_head, .. } = *self.hparams;
+        let position = self.batch.position;
+        self.kv.store(layer, position, self.k, self.v);
+        let scale = 1.0 / libm::sqrtf(n_embd_head as f32);
+        let (q, kv, kernels) = (&*self.q, &*self.kv, self.cores.kernels);
+        self.cores.for_each_unit(self.found, n_embd_head, self.scores, &|unit, scores, found| {
+            let n_seen = position + unit / n_head + 1;
+            let head_kv = (unit % n_head) * n_head_kv / n_head;
+            let q = &q[unit * n_embd_head..][..n_embd_head];
+            kv.attend(kernels, (layer, head_kv), q, scale, &mut scores[..n_seen], found);
+        });
+        self.cores.multiply(self.found, self.quants, [Product { linear: &attention.output, out: self.x }]);
+        add(self.stream, self.x);
+    }
+
+    /// Run the gated feed-forward network, and add its result to the stream.
+    pub(super) fn swiglu(&mut self, network: &SwiGlu<'_>) {
+        let products = [
+            Product { linear: &network.gate, out: self.hidden },
+            Product { linear: &network.up, out: self.up },
+        ];
+        self.cores.multiply(self.x, self.quants, products);
+        self.cores.kernels.swiglu(self.hidden, self.up);
+        self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
+        add(self.stream, self.x);
+    }
+
+    /// Run the feed-forward network with GELU, and add its result to the stream.
+    pub(super) fn gelu(&mut self, network: &Mlp<'_>) {
+        self.cores.multiply(self.x, self.quants, [Product { linear: &network.up, out: self.hidden }]);
+        gelu(self.hidden);
+        self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
+        add(self.stream, self.x);
+    }
+
+    /// Work out the logits where they are asked for: after the last token.
+    pub(super) fn logits(&mut self, norm: &impl Norm, output: &Linear<'_>) {
+        if self.batch.wants_logits {
+            let n_embd = self.hparams.n_embd;
+            let last = self.stream.len() - n_embd;
+            norm.row(&self.stream[last..], &mut self.x[..n_embd]);
+            let product = Product { linear: output, out: self.logits };
+            self.cores.multiply(&self.x[..n_embd], self.quants, [product]);
+        }
+    }
+}
+
+/// Normalize each row of `rows (n, width)` to `out`.
+fn normalize_rows(norm: &impl Norm, rows: &[f32], width: usize, out: &mut [f32]) {
+    for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        norm.row(row, out);
+    }
+}

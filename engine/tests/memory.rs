@@ -1,0 +1,58 @@
+//! What is allocated, counted: a session takes what `memory_required` says, and a forward pass takes nothing.
+//!
+//! One test alone in its process: the allocator counts for all threads.
+
+use std::alloc::System;
+use std::fs;
+use std::path::Path;
+
+use engine::cpu::Kernels;
+use engine::format::gguf::Gguf;
+use engine::model::Model;
+use engine::platform::{OneCore, Workers};
+use engine::session::{KvType, Session, memory_required};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Cores that take their turns on one.
+struct InTurn(usize);
+
+impl Workers for InTurn {
+    fn count(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, task: &(dyn Fn(usize) + Sync)) {
+        (0..self.0).for_each(task);
+    }
+}
+
+#[test]
+fn a_session_allocates_what_it_says_and_a_forward_pass_nothing() {
+    for name in ["llama", "gpt2", "qwen2", "qwen3"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/tiny_{name}.gguf"));
+        let file = fs::read(path).unwrap();
+        let gguf = Gguf::parse(&file).unwrap();
+        let model = Model::load(&gguf).unwrap();
+        for workers in [&OneCore as &dyn Workers, &InTurn(3), &InTurn(1000)] {
+            for (kv_type, n_ctx) in [(KvType::F16, 64), (KvType::F16, 37), (KvType::F32, 64)] {
+                let kernels = Kernels::detect();
+                let region = Region::new(ALLOCATOR);
+                let mut session = Session::with_kernels(&model, workers, n_ctx, kv_type, kernels).unwrap();
+                let allocated = region.change();
+                let kept = allocated.bytes_allocated - allocated.bytes_deallocated;
+                let said = memory_required(model.hparams(), n_ctx, kv_type, workers.count());
+                let what = format!("{name}, {kv_type:?}, {n_ctx} tokens, {} workers", workers.count());
+                assert_eq!(kept as u64, said, "{what}");
+
+                let region = Region::new(ALLOCATOR);
+                session.eval(&[7; 35], &mut || true).unwrap();
+                session.eval(&[8], &mut || true).unwrap();
+                let allocated = region.change();
+                assert_eq!((allocated.allocations, allocated.reallocations), (0, 0), "{what}");
+            }
+        }
+    }
+}

@@ -48,14 +48,14 @@ impl Image<'_> {
         xorriso.args(["--efi-boot", &format!("boot/limine/{UEFI_CD}")]);
         // ... which is the EFI partition as well when the image lies on a stick.
         xorriso.args(["-efi-boot-part", "--efi-boot-image", "--protective-msdos-label"]);
-        xorriso.arg(graft("boot/limine/limine.conf", &conf));
+        xorriso.arg(graft("boot/limine/limine.conf", &conf)?);
         for name in [BIOS_SYS, BIOS_CD, UEFI_CD] {
-            xorriso.arg(graft(&format!("boot/limine/{name}"), &limine.file(name)));
+            xorriso.arg(graft(&format!("boot/limine/{name}"), &limine.file(name))?);
         }
-        xorriso.arg(graft(&format!("EFI/BOOT/{UEFI_LOADER}"), &limine.file(UEFI_LOADER)));
-        xorriso.arg(graft("boot/bootlm-kernel", self.kernel));
+        xorriso.arg(graft(&format!("EFI/BOOT/{UEFI_LOADER}"), &limine.file(UEFI_LOADER))?);
+        xorriso.arg(graft("boot/bootlm-kernel", self.kernel)?);
         for model in self.models {
-            xorriso.arg(graft(&format!("models/{}", file_name(model)?), model));
+            xorriso.arg(graft(&format!("models/{}", file_name(model)?), model)?);
         }
         process::run_quiet(&mut xorriso)?;
 
@@ -78,15 +78,38 @@ impl Image<'_> {
 }
 
 /// Return xorriso's word for "the file `source` under the name `target`", in which `=` parts and `\` escapes.
-fn graft(target: &str, source: &Path) -> OsString {
+///
+/// A symbolic link stands for the file behind it; xorriso would pack the link itself, which boots as an empty file.
+fn graft(target: &str, source: &Path) -> Result<OsString> {
+    let file = fs::canonicalize(source).with_context(|| format!("cannot pack {}", source.display()))?;
     let mut word = OsString::from(target.replace('\\', "\\\\").replace('=', "\\="));
     word.push("=");
-    word.push(source);
-    word
+    word.push(file);
+    Ok(word)
 }
 
 /// Return the name of the file `path`, or an error when it is one that no boot loader could be told.
 fn file_name(path: &Path) -> Result<&str> {
     let name = path.file_name().and_then(|name| name.to_str());
     name.with_context(|| format!("{}: the name of a model file must be UTF-8", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_the_file_behind_a_symbolic_link_and_names_a_missing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("a=b.gguf"), dir.path().join("link.gguf"));
+        fs::write(&file, "GGUF").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let behind = fs::canonicalize(&file).unwrap();
+        let word = graft("models/a=b.gguf", &link).unwrap();
+        assert_eq!(word.to_str().unwrap(), format!("models/a\\=b.gguf={}", behind.display()));
+
+        fs::remove_file(&file).unwrap();
+        let error = format!("{:#}", graft("models/link.gguf", &link).unwrap_err());
+        assert!(error.contains(link.to_str().unwrap()), "{error}");
+    }
 }

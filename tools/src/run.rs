@@ -16,8 +16,8 @@ use crate::initrd::Initrd;
 use crate::limine::Limine;
 use crate::qemu::{self, Accelerator, Boot, Console, Machine, Medium, Ovmf};
 
-/// What the shell shows when it waits for a line.
-const PROMPT: &[u8] = b">>> ";
+/// What the shell shows when it waits for the first line: of the conversation, or, with several models, of the menu.
+const PROMPTS: [&[u8]; 2] = [b">>> ", b"Which model? [1] "];
 
 /// End of transmission: what Ctrl-D sends, and how the shell is told that nothing more will come.
 const CTRL_D: u8 = 0x04;
@@ -206,25 +206,34 @@ fn hand_through_pipe(mut command: Command) -> Result<ExitStatus> {
         }
     });
 
-    let mut seen = Vec::new();
-    let mut waiting = Some(prompt_seen);
+    if let Err(error) = show(&mut from_guest, prompt_seen) {
+        // Nobody reads the answers any more, so nobody would end the machine.
+        qemu.kill()?;
+        qemu.wait()?;
+        return Err(error);
+    }
+    qemu.wait().context("QEMU")
+}
+
+/// Copy all that the guest says to stdout, and send word when it shows its first prompt.
+fn show(from_guest: &mut dyn Read, prompt_seen: mpsc::Sender<()>) -> Result<()> {
+    let mut before_prompt = Some((Vec::new(), prompt_seen));
     let mut buffer = [0; 4096];
     loop {
-        let n = from_guest.read(&mut buffer)?;
+        let n = from_guest.read(&mut buffer).context("QEMU's output")?;
         if n == 0 {
-            break;
+            return Ok(());
         }
-        if let Some(prompt_seen) = &waiting {
-            seen.extend_from_slice(&buffer[..n]);
-            if seen.windows(PROMPT.len()).any(|window| window == PROMPT) {
+        if let Some((said, prompt_seen)) = &mut before_prompt {
+            said.extend_from_slice(&buffer[..n]);
+            if PROMPTS.iter().any(|prompt| said.windows(prompt.len()).any(|window| window == *prompt)) {
                 let _ = prompt_seen.send(()); // the thread waits for nothing else
-                waiting = None;
+                before_prompt = None;
             }
         }
         let mut stdout = io::stdout().lock();
         stdout.write_all(&buffer[..n]).and_then(|()| stdout.flush()).context("stdout")?;
     }
-    qemu.wait().context("QEMU")
 }
 
 /// Copy `input` to the guest, end its last line, and send Ctrl-D; return the guest's end of the line, still open.

@@ -1,22 +1,27 @@
 //! What a person has who types `make run`: `bootlm run` at a terminal and behind a pipe.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use boot_tests::{Core, Guest, bootlm, kernel, model, target_dir};
+use boot_tests::{Core, Guest, bootlm, kernel, model};
 use regex::Regex;
+use tempfile::TempDir;
 
-/// Return `bootlm run` with the default model and what `arguments` add.
-fn bootlm_run(arguments: &[&str]) -> Command {
+/// Return `bootlm run` with the default model; what it builds on the way goes into `build_dir`.
+fn bootlm_run(build_dir: &TempDir) -> Command {
     let mut run = Command::new(bootlm());
     run.args(["run", "--accel=tcg", "--boot=pvh", "--kernel"]).arg(kernel());
-    run.arg("--build-dir").arg(target_dir()).args(arguments).arg(model());
+    run.arg("--build-dir").arg(build_dir.path()).arg(model());
     run
 }
 
 #[test]
 fn a_person_at_a_terminal_holds_a_conversation() {
-    let mut guest = Guest::start(bootlm_run(&[]));
+    let dir = tempfile::tempdir().unwrap();
+    let mut guest = Guest::start(bootlm_run(&dir));
     let start = guest.prompt();
     let first_lines = Regex::new(concat!(
         r"(?m)^bootlm \S+ by PVH: .*\n",
@@ -62,17 +67,40 @@ fn a_person_at_a_terminal_holds_a_conversation() {
 }
 
 #[test]
-fn a_pipe_is_answered_on_two_processors_and_left_at_its_end() {
+fn a_pipe_chooses_from_the_menu_is_answered_on_two_processors_and_left_at_its_end() {
     let _core = Core::wait_for_one();
-    let mut run = bootlm_run(&["--smp=2"]);
-    let mut run = run.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = bootlm_run(&dir);
+    // The same model a second time makes it two in an archive.
+    run.arg("--smp=2").arg(model()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut run = run.spawn().unwrap();
     // Neither a new line nor /exit at the end: both are `bootlm run`'s to add.
-    run.stdin.take().unwrap().write_all(b"What is the capital of France?").unwrap();
+    run.stdin.take().unwrap().write_all(b"2\nWhat is the capital of France?").unwrap();
     let output = run.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap().replace('\r', "");
-    assert!(
-        said.contains(">>> What is the capital of France?\nThe capital of France is Paris.\n\n>>> "),
-        "{said}"
-    );
+    let conversation = [
+        "\n2  SmolLM2-135M-Instruct.Q4_1.gguf: llama 135M Q4_1, 98.4 MB\nWhich model? [1] 2\n",
+        ">>> What is the capital of France?\nThe capital of France is Paris.\n\n>>> ",
+    ];
+    for part in conversation {
+        assert!(said.contains(part), "{part:?} is not in: {said}");
+    }
     assert!(output.status.success(), "{}\n{said}", output.status);
+}
+
+#[test]
+fn a_reader_who_goes_away_ends_the_machine() {
+    let _core = Core::wait_for_one();
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = bootlm_run(&dir);
+    run.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut run = run.spawn().unwrap();
+    // Stdin stays open, so that nothing but the closed stdout is a reason to end.
+    let (_stdin, mut stderr) = (run.stdin.take(), run.stderr.take().unwrap());
+    drop(run.stdout.take());
+    // QEMU has the same stderr, so its end is the end of both.
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || ended.send(stderr.read_to_end(&mut Vec::new())));
+    end.recv_timeout(Duration::from_secs(300)).expect("QEMU ends with bootlm").unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(1));
 }

@@ -31,6 +31,13 @@ pub enum Error {
         /// The file's length in bytes.
         file_bytes: u64,
     },
+    /// A file that belongs to the model is not among those that were brought.
+    MissingFile {
+        /// Which one.
+        what: String,
+        /// Why the model needs it.
+        why: String,
+    },
     /// A metadata key that the model cannot be run without is not there.
     MissingKey {
         /// The key.
@@ -92,7 +99,7 @@ impl fmt::Display for Error {
             Self::UnknownFormat { found, file_bytes } => write!(
                 f,
                 "not a model file: it begins with \"{found}\" ({file_bytes} bytes in all) where a GGUF file begins with \"GGUF\"; \
-                 check that the download is whole and that it is a .gguf file"
+                 check that the download is whole and that it is a .gguf file or one of llama2.c"
             ),
             Self::UnsupportedVersion { found } => write!(
                 f,
@@ -103,6 +110,9 @@ impl fmt::Display for Error {
                 "the file is cut short: {what} takes {needed_bytes} bytes at offset {offset}, but the file ends at {file_bytes}; \
                  copy or download it again"
             ),
+            Self::MissingFile { what, why } => {
+                write!(f, "{what} is missing: {why}; put it beside this file")
+            }
             Self::MissingKey { key } => {
                 write!(
                     f,

@@ -1,4 +1,4 @@
-//! GGUF files made in memory, for tests (the feature `testing`).
+//! Model files made in memory, for tests (the feature `testing`).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -36,6 +36,11 @@ impl GgufWriter {
     /// Add an unsigned integer.
     pub fn u32(&mut self, key: &str, value: u32) {
         self.value(key, U32, &value.to_le_bytes());
+    }
+
+    /// Add a signed integer.
+    pub fn i32(&mut self, key: &str, value: i32) {
+        self.value(key, I32, &value.to_le_bytes());
     }
 
     /// Add a float.
@@ -110,4 +115,81 @@ impl GgufWriter {
 /// Return `bytes` as a GGUF string: the length comes first.
 fn text(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u64).to_le_bytes(), bytes].concat()
+}
+
+/// A model file of llama2.c in the making: the fields of its header, and whether the embedding also makes the logits.
+#[derive(Clone, Copy, Debug)]
+pub struct Llama2cWriter {
+    /// `dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len`.
+    pub header: [i32; 7],
+    /// Whether there are no weights for the output alone.
+    pub is_shared: bool,
+}
+
+impl Llama2cWriter {
+    /// Return the file of version 0 or 1 whose weights are `weight(tensor, layer, index)`.
+    pub fn file(&self, version: u32, weight: impl Fn(&str, usize, usize) -> f32) -> Vec<u8> {
+        let [dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len] =
+            self.header.map(|field| field as usize);
+        let kv_dim = dim / n_heads * n_kv_heads;
+        let mut header = self.header;
+        if version == 0 && !self.is_shared {
+            header[5] = -header[5];
+        }
+        let mut file = Vec::new();
+        if version > 0 {
+            file.extend(0x616b_3432_u32.to_le_bytes());
+            file.extend(version.to_le_bytes());
+        }
+        file.extend(header.iter().flat_map(|field| field.to_le_bytes()));
+        if version > 0 {
+            file.push(self.is_shared.into());
+            file.resize(256, 0);
+        }
+        let embedding = ("tok_embeddings", 1, vocab_size * dim);
+        let norms = [("attention_norm", n_layers, dim), ("ffn_norm", n_layers, dim), ("norm", 1, dim)];
+        let attention = [
+            ("wq", n_layers, dim * dim),
+            ("wk", n_layers, dim * kv_dim),
+            ("wv", n_layers, dim * kv_dim),
+            ("wo", n_layers, dim * dim),
+        ];
+        let feed_forward = ["w1", "w2", "w3"].map(|name| (name, n_layers, dim * hidden_dim));
+        let rotations = ("freqs_cis", 1, dim / n_heads * seq_len);
+        // The order of legacy_export and of version1_export in export.py.
+        let mut order = Vec::new();
+        if version == 0 {
+            order.extend([embedding, norms[0]]);
+            order.extend(attention);
+            order.push(norms[1]);
+            order.extend(feed_forward);
+            order.extend([norms[2], rotations]);
+        } else {
+            order.extend(norms);
+            order.push(embedding);
+            order.extend(attention);
+            order.extend(feed_forward);
+        }
+        if !self.is_shared {
+            order.push(("output", 1, vocab_size * dim));
+        }
+        for (name, n_layers, len) in order {
+            for layer in 0..n_layers {
+                file.extend((0..len).flat_map(|i| weight(name, layer, i).to_le_bytes()));
+            }
+        }
+        file
+    }
+}
+
+/// Return a tokenizer file of llama2.c with `pieces` and their scores.
+pub fn llama2c_tokenizer<'p>(pieces: impl IntoIterator<Item = (&'p [u8], f32)> + Clone) -> Vec<u8> {
+    let longest = pieces.clone().into_iter().map(|(piece, _)| piece.len()).max().unwrap_or(0);
+    let mut file = (longest as u32).to_le_bytes().to_vec();
+    for (piece, score) in pieces {
+        file.extend(score.to_le_bytes());
+        file.extend((piece.len() as u32).to_le_bytes());
+        file.extend(piece);
+    }
+    file
 }

@@ -34,7 +34,10 @@ mod units;
 
 use alloc::vec::Vec;
 
-pub use terminal::{Machine, ModelFile, Terminal};
+use engine::format;
+
+pub use engine::format::File as ModelFile;
+pub use terminal::{Machine, Terminal};
 
 use console::Console;
 use editor::LineEditor;
@@ -43,7 +46,8 @@ use start::{Candidate, StartTimes};
 
 /// What a person reads where no file could be used.
 const NO_MODEL: &str = "\
-There is no model to talk to. bootlm runs GGUF files of the llama architecture.
+There is no model to talk to. bootlm runs GGUF files of the llama architecture, and
+llama2.c's .bin files with their tokenizer.bin.
 Put one into the folder models/ and start again.
 /help lists the commands, /exit leaves.
 
@@ -88,10 +92,10 @@ pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile]) 
 /// Return the models in `files`, and name the files that are none.
 fn open_all<'f>(console: &mut Console, files: &[ModelFile<'f>]) -> Vec<Candidate<'f>> {
     let mut candidates = Vec::new();
-    for file in files {
-        match Candidate::open(file) {
+    for found in format::models(files) {
+        match Candidate::open(found) {
             Ok(candidate) => candidates.push(candidate),
-            Err(error) => refuse(console, file.name, error),
+            Err((name, error)) => refuse(console, name, error),
         }
     }
     candidates

@@ -5,15 +5,16 @@ use alloc::string::{String, ToString};
 
 use engine::Error;
 use engine::chat::ChatTemplate;
+use engine::format::Found;
 use engine::format::gguf::Gguf;
 use engine::model::{HParams, Model};
 use engine::session::{self, KvType, Session};
 use engine::tokenizer::{self, Tokenizer};
 
+use crate::Machine;
 use crate::chat::Chat;
 use crate::console::Console;
 use crate::units::{megabytes, parameters, seconds};
-use crate::{Machine, ModelFile};
 
 /// The context is no larger than this, even where the model and the memory have room for more: every core walks through
 /// all of it for every token.
@@ -46,14 +47,14 @@ pub(crate) struct StartTimes {
 }
 
 impl<'f> Candidate<'f> {
-    /// Return the model in `file`.
+    /// Return the model that was found.
     ///
     /// # Errors
-    /// When the engine cannot run it.
-    pub(crate) fn open(file: &ModelFile<'f>) -> Result<Self, Error> {
-        let gguf = Gguf::parse(file.bytes)?;
-        let model = Model::load(&gguf)?;
-        Ok(Self { name: file.name, gguf, model })
+    /// The file's name, and why the engine cannot run it.
+    pub(crate) fn open(found: Found<'f>) -> Result<Self, (&'f str, Error)> {
+        let name = found.name;
+        let open = |gguf: Gguf<'f>| Ok(Self { name, model: Model::load(&gguf)?, gguf });
+        found.model.and_then(open).map_err(|error| (name, error))
     }
 
     /// Return the file's name.

@@ -16,15 +16,6 @@ pub trait Terminal {
     fn read(&mut self) -> Option<u8>;
 }
 
-/// A file that the host believes to be a model. Nothing in it is trusted.
-#[derive(Debug, Clone, Copy)]
-pub struct ModelFile<'a> {
-    /// The name that a person knows it by, without a path.
-    pub name: &'a str,
-    /// The whole file.
-    pub bytes: &'a [u8],
-}
-
 /// The machine that the engine computes on.
 pub struct Machine<'a> {
     /// Time since the host started.

@@ -20,7 +20,7 @@ use crate::quant::{Activations, TensorType};
 /// The tensors of a file, and which of them the model has taken.
 pub(super) struct Tensors<'g, 'a> {
     gguf: &'g Gguf<'a>,
-    taken: HashSet<&'a str>,
+    taken: HashSet<&'g str>,
 }
 
 /// Some rows of a matrix, `(n_out, n_in)`, and what is added to each of their products.
@@ -74,7 +74,7 @@ impl<'g, 'a> Tensors<'g, 'a> {
     /// When it is missing, of a type that the engine does not compute with, or of another shape.
     pub(super) fn matrix(&mut self, name: &str, n_in: usize, n_out: usize) -> Result<Matrix<'a>, Error> {
         let matrix = Matrix::load(self.gguf, name, n_in, n_out)?;
-        self.taken.insert(self.gguf.tensor(name)?.0.name);
+        self.taken.insert(&self.gguf.tensor(name)?.0.name);
         Ok(matrix)
     }
 
@@ -92,7 +92,7 @@ impl<'g, 'a> Tensors<'g, 'a> {
                 found: kind.to_string(),
             });
         }
-        self.taken.insert(tensor.name);
+        self.taken.insert(&tensor.name);
         let (bytes, _) = tensor.bytes.as_chunks::<4>();
         Ok(bytes.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
     }
@@ -157,7 +157,7 @@ impl<'g, 'a> Tensors<'g, 'a> {
     /// # Errors
     /// Names the first of them in the order of the alphabet.
     pub(super) fn finish(self, architecture: &str) -> Result<(), Error> {
-        let names = self.gguf.tensors().map(|tensor| tensor.name);
+        let names = self.gguf.tensors().map(|tensor| &*tensor.name);
         match names.filter(|name| !self.taken.contains(name)).min() {
             None => Ok(()),
             Some(name) => Err(Error::BadTensor {

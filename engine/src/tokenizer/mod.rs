@@ -17,6 +17,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use decoder::Decoder;
+pub(crate) use vocabulary::byte_of;
 
 use crate::format::gguf::{Gguf, readable, required};
 use crate::{Error, Token};
@@ -77,7 +78,8 @@ impl<'a> Tokenizer<'a> {
         let key = "tokenizer.ggml.model";
         let model = match required(key, gguf.str(key)?)? {
             "gpt2" => Model::Bpe(Bpe::load(gguf, &vocabulary)?),
-            "llama" => Model::Spm(Spm::load(gguf, &vocabulary)?),
+            "llama" => Model::Spm(Spm::load(gguf, &vocabulary, spm::SPACE)?),
+            "llama2.c" => Model::Spm(Spm::load(gguf, &vocabulary, ' ')?),
             other => {
                 let found = readable(other.as_bytes());
                 return Err(Error::Unsupported { what: "tokenizer", found, known: "gpt2, llama" });

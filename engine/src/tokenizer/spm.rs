@@ -1,11 +1,11 @@
 //! SentencePiece's byte-pair encoding (Kudo and Richardson, arXiv 1808.06226), as in Llama and Llama-2.
 //!
-//! Spaces are written as U+2581. A text begins as its characters; of all neighbours whose joined text is a token, those of
+//! Spaces are written as U+2581 (llama2.c writes them as they are). A text begins as its characters; of all neighbours whose joined text is a token, those of
 //! the highest score (the leftmost of several) are merged first, until none is left. A character that is no token becomes
 //! the tokens of its UTF-8 bytes, `<0x0A>` and so on.
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
@@ -16,7 +16,7 @@ use crate::format::gguf::{Gguf, Value, bad_value};
 use crate::{Error, Token};
 
 /// What a space is written as: U+2581, LOWER ONE EIGHTH BLOCK.
-pub(super) const SPACE: &str = "\u{2581}";
+pub(super) const SPACE: char = '\u{2581}';
 
 /// The scored pieces that text is made of.
 #[derive(Debug)]
@@ -29,16 +29,18 @@ pub(super) struct Spm<'a> {
     bytes: [Option<Token>; 256],
     /// What stands for a character where the vocabulary has neither it nor its bytes.
     unknown: Option<Token>,
+    /// What the pieces write a space as: [`SPACE`], or a space.
+    space: char,
     /// Whether a text begins with a space that it does not have.
     pub(super) adds_space_prefix: bool,
 }
 
 impl<'a> Spm<'a> {
-    /// Return the scored pieces of `gguf` for `vocabulary`.
+    /// Return the scored pieces of `gguf` for `vocabulary`, which writes a space as `space`.
     ///
     /// # Errors
     /// When scores are missing, or are not numbers.
-    pub(super) fn load(gguf: &Gguf<'a>, vocabulary: &Vocabulary<'a>) -> Result<Self, Error> {
+    pub(super) fn load(gguf: &Gguf<'a>, vocabulary: &Vocabulary<'a>, space: char) -> Result<Self, Error> {
         let ranks = ranks(gguf, vocabulary.len())?;
         let mut bytes = [None; 256];
         for token in 0..vocabulary.len() as Token {
@@ -57,14 +59,16 @@ impl<'a> Spm<'a> {
             pieces,
             bytes,
             unknown: vocabulary.unknown(),
+            space,
             adds_space_prefix: gguf.bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true),
         })
     }
 
     /// Add the tokens of `text` to `tokens`, behind a space where `at_start` and the vocabulary ask for it.
     pub(super) fn encode(&self, text: &str, at_start: bool, tokens: &mut Vec<Token>) {
-        let prefix = if at_start && self.adds_space_prefix { SPACE } else { "" };
-        let text = prefix.to_string() + &text.replace(' ', SPACE);
+        let prefix = if at_start && self.adds_space_prefix { " " } else { "" };
+        let as_spaces = |c: char| if matches!(c, ' ' | SPACE) { self.space } else { c };
+        let text: String = prefix.chars().chain(text.chars()).map(as_spaces).collect();
         let piece = |start: usize, len: usize| {
             if len > self.longest { None } else { self.pieces.get(text.get(start..start + len)?).copied() }
         };

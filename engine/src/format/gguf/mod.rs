@@ -7,6 +7,7 @@
 mod reader;
 mod value;
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -14,8 +15,9 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 
 use crate::Error;
+use crate::format::reader::Reader;
 use crate::quant::TensorType;
-use reader::Reader;
+pub(crate) use value::Layout;
 pub use value::{Array, Strings, Value};
 
 /// More metadata and more tensors than any model has (a few thousand), and few enough that their descriptions fit
@@ -30,7 +32,7 @@ const DEFAULT_ALIGNMENT: u64 = 32;
 #[derive(Clone, Debug)]
 pub struct Tensor<'a> {
     /// The name.
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     /// The dimensions, the fastest first: a matrix is `[n_in, n_out]`. Their product fits in 64 bits.
     pub shape: Vec<u64>,
     /// ggml's number of the type.
@@ -40,11 +42,13 @@ pub struct Tensor<'a> {
 }
 
 /// A parsed file. Having one tells that metadata and tensors lie inside the file and that no name occurs twice.
+///
+/// What other formats hold is described in the same terms, so that the rest of the engine need not know of them.
 #[derive(Debug)]
 pub struct Gguf<'a> {
-    metadata: HashMap<&'a str, Value<'a>>,
-    tensors: HashMap<&'a str, Tensor<'a>>,
-    file_bytes: u64,
+    pub(super) metadata: HashMap<&'a str, Value<'a>>,
+    pub(super) tensors: HashMap<Cow<'a, str>, Tensor<'a>>,
+    pub(super) file_bytes: u64,
 }
 
 impl<'a> Gguf<'a> {
@@ -121,7 +125,7 @@ impl<'a> Gguf<'a> {
 
     /// Return the value of `key`, if it is there.
     pub fn value(&self, key: &str) -> Option<Value<'a>> {
-        self.metadata.get(key).copied()
+        self.metadata.get(key).cloned()
     }
 
     /// Return the text under `key`, if it is there.

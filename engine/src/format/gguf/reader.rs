@@ -1,14 +1,16 @@
-//! Reading GGUF from its first byte to its last, each read checked against the file's end.
+//! Reading GGUF from its first byte to its last.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 
-use super::value::{Array, Strings, Value, ValueType};
+use super::value::{Array, Layout, Strings, Value, ValueType};
 use super::{Tensor, bad_value, readable};
 use crate::Error;
+use crate::format::reader::Reader;
 use crate::quant::TensorType;
 
 /// A dimension count that no tensor exceeds (`GGML_MAX_DIMS`).
@@ -18,41 +20,8 @@ const MAX_DIMS: u32 = 4;
 const MAX_TENSOR_NAME: usize = 64;
 const MAX_KEY: usize = (1 << 16) - 1;
 
-/// A place in the file. Every read is checked against the file's end.
-pub(super) struct Reader<'a> {
-    pub(super) file: &'a [u8],
-    pub(super) at: usize,
-}
-
+/// What GGUF is made of.
 impl<'a> Reader<'a> {
-    fn take(&mut self, len: u64, what: &str) -> Result<&'a [u8], Error> {
-        let taken = usize::try_from(len).ok().and_then(|len| self.file[self.at..].get(..len));
-        match taken {
-            Some(bytes) => {
-                self.at += bytes.len();
-                Ok(bytes)
-            }
-            None => Err(Error::Truncated {
-                what: readable(what.as_bytes()),
-                offset: self.at as u64,
-                needed_bytes: len,
-                file_bytes: self.file.len() as u64,
-            }),
-        }
-    }
-
-    pub(super) fn u32(&mut self, what: &str) -> Result<u32, Error> {
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(self.take(4, what)?);
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    pub(super) fn u64(&mut self, what: &str) -> Result<u64, Error> {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(self.take(8, what)?);
-        Ok(u64::from_le_bytes(bytes))
-    }
-
     fn bytes(&mut self, what: &str) -> Result<&'a [u8], Error> {
         let len = self.u64(what)?;
         self.take(len, what)
@@ -99,18 +68,19 @@ impl<'a> Reader<'a> {
                 self.bytes(key)?;
             }
             // Each text took eight bytes at least, so that their count fits.
-            return Ok(Value::Strings(Strings { len: len as usize, bytes: &self.file[start..self.at] }));
+            let bytes = &self.file[start..self.at];
+            return Ok(Value::Strings(Strings { len: len as usize, bytes, layout: Layout::Gguf }));
         }
         let element = scalar(key, id)?;
         let bytes = self.take(len.saturating_mul(element.size() as u64), key)?;
-        Ok(Value::Array(Array { element, bytes }))
+        Ok(Value::Array(Array { element, bytes: Cow::Borrowed(bytes) }))
     }
 
     pub(super) fn tensors(
         &mut self,
         count: u64,
         alignment: u64,
-    ) -> Result<HashMap<&'a str, Tensor<'a>>, Error> {
+    ) -> Result<HashMap<Cow<'a, str>, Tensor<'a>>, Error> {
         let mut infos = Vec::new();
         for _ in 0..count {
             infos.push(self.tensor_info()?);
@@ -128,9 +98,12 @@ impl<'a> Reader<'a> {
                 self.at = usize::try_from(start).unwrap_or(usize::MAX).min(self.file.len());
                 tensor.bytes = self.take(n_bytes, &format!("tensor {}", tensor.name))?;
             }
-            let name = tensor.name;
-            if tensors.insert(name, tensor).is_some() {
-                return Err(bad_value(&format!("tensor {name}"), "to occur once", "there twice"));
+            if let Err(twice) = tensors.try_insert(tensor.name.clone(), tensor) {
+                return Err(bad_value(
+                    &format!("tensor {}", twice.value.name),
+                    "to occur once",
+                    "there twice",
+                ));
             }
         }
         Ok(tensors)
@@ -155,7 +128,7 @@ impl<'a> Reader<'a> {
         }
         let ggml_type = self.u32(name)?;
         let offset = self.u64(name)?;
-        Ok((Tensor { name, shape, ggml_type, bytes: &[] }, offset))
+        Ok((Tensor { name: Cow::Borrowed(name), shape, ggml_type, bytes: &[] }, offset))
     }
 }
 

@@ -1,11 +1,12 @@
 //! The values of GGUF metadata.
 
+use alloc::borrow::Cow;
 use core::fmt;
 
 use super::readable;
 
 /// A metadata value.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Value<'a> {
     /// An unsigned integer of 8 to 64 bits.
     Unsigned(u64),
@@ -45,15 +46,25 @@ impl fmt::Debug for Value<'_> {
 }
 
 /// The numbers of a metadata array, not decoded yet.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Array<'a> {
     pub(super) element: ValueType,
-    pub(super) bytes: &'a [u8],
+    pub(super) bytes: Cow<'a, [u8]>,
 }
 
-impl<'a> Array<'a> {
+impl Array<'_> {
+    /// Return an array of floats that no file has in one piece.
+    pub(crate) fn of_floats(values: impl Iterator<Item = f32>) -> Self {
+        Self { element: ValueType::Float(4), bytes: values.flat_map(f32::to_le_bytes).collect() }
+    }
+
+    /// Return an array of small integers that no file has in one piece.
+    pub(crate) fn of_bytes(values: impl Iterator<Item = u8>) -> Self {
+        Self { element: ValueType::Unsigned(1), bytes: values.collect() }
+    }
+
     /// Return the values in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Value<'a>> + use<'a> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Value<'static>> {
         let element = self.element;
         self.bytes.chunks_exact(element.size()).map(move |bytes| element.decode(bytes))
     }
@@ -62,8 +73,18 @@ impl<'a> Array<'a> {
 /// The texts of a metadata array; having one tells that every text lies inside the file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Strings<'a> {
-    pub(super) len: usize,
-    pub(super) bytes: &'a [u8],
+    pub(crate) len: usize,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) layout: Layout,
+}
+
+/// What stands before each text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Layout {
+    /// Its length in 64 bits.
+    Gguf,
+    /// A float, and the text's length in 32 bits: tokens with their scores, as llama2.c writes them.
+    Llama2c,
 }
 
 impl<'a> Strings<'a> {
@@ -79,10 +100,15 @@ impl<'a> Strings<'a> {
 
     /// Return the texts in order.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let mut rest = self.bytes;
+        let (mut rest, layout) = (self.bytes, self.layout);
         (0..self.len).map_while(move |_| {
-            let (len, after) = rest.split_first_chunk::<8>()?;
-            let (text, after) = after.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+            let (head, after) = rest.split_first_chunk::<8>()?;
+            let head = u64::from_le_bytes(*head);
+            let len = match layout {
+                Layout::Gguf => head,
+                Layout::Llama2c => head >> 32,
+            };
+            let (text, after) = after.split_at_checked(usize::try_from(len).ok()?)?;
             rest = after;
             Some(text)
         })

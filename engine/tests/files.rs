@@ -181,6 +181,8 @@ fn says_what_a_llama2c_model_lacks() {
     // Three heads do not divide four.
     let odd = Llama2cWriter { header: [4, 6, 2, 3, 1, 10, 8], ..writer };
     with(&odd.file(1, |_, _, _| 0.0), &["the header of a llama2.c model", "heads"]);
+    let deep = Llama2cWriter { header: [1, 1, 4097, 1, 1, 10, 1], ..writer };
+    with(&deep.file(1, |_, _, _| 0.0), &["at most 4096 layers", "[1, 1, 4097, 1, 1, 10, 1]"]);
     // Without a mark of its own, such a file is none.
     with(&odd.file(0, |_, _, _| 0.0), &["not a model file"]);
 }

@@ -3,10 +3,11 @@
 use engine::Error;
 use engine::chat::ChatTemplate;
 use engine::format::gguf::Gguf;
+use engine::format::{File, models};
 use engine::model::Model;
 use engine::platform::OneCore;
 use engine::session::{KvType, Session, memory_required};
-use engine::testing::GgufWriter;
+use engine::testing::{GgufWriter, Llama2cWriter, llama2c_tokenizer};
 use engine::tokenizer::Tokenizer;
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg32;
@@ -24,6 +25,7 @@ struct Tiny {
     n_rot: u32,
     eps: f32,
     eos: u32,
+    tokenizer: &'static str,
     tokens: Vec<String>,
     merges: Vec<String>,
     embedding_shape: [u64; 2],
@@ -45,6 +47,7 @@ impl Default for Tiny {
             n_rot: 8,
             eps: 1e-5,
             eos: 99,
+            tokenizer: "gpt2",
             tokens,
             merges: vec!["a b".into(), "ab c".into()],
             embedding_shape: [N_EMBD, N_VOCAB],
@@ -70,8 +73,10 @@ impl Tiny {
         gguf.u32("llama.attention.head_count_kv", self.n_head_kv);
         gguf.u32("llama.rope.dimension_count", self.n_rot);
         gguf.f32("llama.attention.layer_norm_rms_epsilon", self.eps);
-        gguf.string("tokenizer.ggml.model", "gpt2");
+        gguf.string("tokenizer.ggml.model", self.tokenizer);
         gguf.string("tokenizer.ggml.pre", "smollm");
+        let scores: Vec<f32> = (0..self.tokens.len()).map(|token| -(token as f32)).collect();
+        gguf.f32s("tokenizer.ggml.scores", &scores);
         gguf.strings("tokenizer.ggml.tokens", &self.tokens);
         gguf.strings("tokenizer.ggml.merges", &self.merges);
         let types: Vec<i32> =
@@ -107,10 +112,19 @@ impl Tiny {
 
 /// Read `file` as the shell does, and evaluate two tokens.
 fn run(file: &[u8]) -> Result<(), Error> {
-    let gguf = Gguf::parse(file)?;
-    let model = Model::load(&gguf)?;
-    let tokenizer = Tokenizer::load(&gguf)?;
-    let template = ChatTemplate::of(&gguf, &tokenizer)?;
+    run_model(&Gguf::parse(file)?)
+}
+
+/// Read all of `files` as the shell does, and run each model that there is among them.
+fn run_files(files: &[(&str, &[u8])]) -> Result<(), Error> {
+    let files: Vec<File<'_>> = files.iter().map(|&(name, bytes)| File { name, bytes }).collect();
+    models(&files).into_iter().try_for_each(|found| run_model(&found.model?))
+}
+
+fn run_model(gguf: &Gguf<'_>) -> Result<(), Error> {
+    let model = Model::load(gguf)?;
+    let tokenizer = Tokenizer::load(gguf)?;
+    let template = ChatTemplate::of(gguf, &tokenizer)?;
     let tokens = template.user_turn(&tokenizer, true, "abc a");
     let n_ctx = tokens.len() + 1;
     // A file cannot make the engine allocate more than it says beforehand.
@@ -264,31 +278,97 @@ fn rejects_a_tokenizer_that_contradicts_itself() {
     );
 }
 
-#[test]
-fn survives_100_000_mutations() {
-    let whole = Tiny::default().file();
-    let mut rng = Pcg32::seed_from_u64(2);
-    let mut accepted = 0;
-    for round in 0..100_000 {
-        let mut file = whole.clone();
-        // Most of the damage goes where the structure is.
-        for _ in 0..1 + rng.next_u32() % 4 {
-            let end = if rng.next_u32().is_multiple_of(8) { file.len() } else { 9_000 };
-            let at = rng.next_u32() as usize % end;
-            match rng.next_u32() % 4 {
-                0 => file[at] ^= 1 << (rng.next_u32() % 8),
-                1 => file[at] = [0, 1, 0x7f, 0x80, 0xff][rng.next_u32() as usize % 5],
-                2 => {
-                    file[at..(at + 8).min(end)].fill(if rng.next_u32().is_multiple_of(2) { 0xff } else { 0 })
-                }
-                _ => file[at] = rng.next_u32() as u8,
-            }
+/// A part of a split model: its tensors, and for the first one the metadata.
+fn split(no: u16) -> Vec<u8> {
+    let mut gguf = GgufWriter::default();
+    gguf.value("split.no", 2, &no.to_le_bytes());
+    gguf.value("split.count", 2, &2_u16.to_le_bytes());
+    gguf.i32("split.tensors.count", 2);
+    gguf.tensor_f32(["a", "b"][usize::from(no)], &[4, 2], [0.5; 8]);
+    gguf.file()
+}
+
+/// Damage `file`, most of it in the first `structure` bytes.
+fn damage(file: &mut Vec<u8>, structure: usize, rng: &mut Pcg32) {
+    for _ in 0..1 + rng.next_u32() % 4 {
+        let end = if rng.next_u32().is_multiple_of(8) { file.len() } else { structure.min(file.len()) };
+        let at = rng.next_u32() as usize % end;
+        match rng.next_u32() % 4 {
+            0 => file[at] ^= 1 << (rng.next_u32() % 8),
+            1 => file[at] = [0, 1, 0x7f, 0x80, 0xff][rng.next_u32() as usize % 5],
+            2 => file[at..(at + 8).min(end)].fill(if rng.next_u32().is_multiple_of(2) { 0xff } else { 0 }),
+            _ => file[at] = rng.next_u32() as u8,
         }
-        if round % 100 == 0 {
-            file.truncate(rng.next_u32() as usize % file.len());
-        }
-        accepted += usize::from(run(&file).is_ok());
     }
-    // Both outcomes occur: the damage is neither harmless nor all in the first bytes.
-    assert!((10_000..90_000).contains(&accepted), "{accepted} of 100,000 were accepted");
+    if rng.next_u32().is_multiple_of(100) {
+        file.truncate(rng.next_u32() as usize % file.len());
+    }
+}
+
+/// Damage one of `files` in each of `rounds`, and run what is left. Both outcomes occur: the damage is neither harmless nor
+/// all in the first bytes.
+#[track_caller]
+fn assert_survives(files: &[(&str, Vec<u8>)], structure: usize, rounds: u32, seed: u64) {
+    let mut rng = Pcg32::seed_from_u64(seed);
+    let mut accepted = 0;
+    for _ in 0..rounds {
+        let mut damaged = files.to_vec();
+        let hit = rng.next_u32() as usize % files.len();
+        damage(&mut damaged[hit].1, structure, &mut rng);
+        let damaged: Vec<(&str, &[u8])> = damaged.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();
+        accepted += u32::from(run_files(&damaged).is_ok());
+    }
+    println!("{accepted} of {rounds} were accepted");
+    assert!(
+        accepted > rounds / 20 && accepted < rounds - rounds / 20,
+        "{accepted} of {rounds} were accepted"
+    );
+}
+
+// 100,000 damaged files in all.
+
+#[test]
+fn survives_40_000_damaged_gguf_files() {
+    assert_survives(&[("m.gguf", Tiny::default().file())], 9_000, 40_000, 2);
+}
+
+#[test]
+fn survives_20_000_damaged_gguf_files_with_scores() {
+    let file = Tiny { tokenizer: "llama", ..Tiny::default() }.file();
+    assert_eq!(run_files(&[("m.gguf", &file)]), Ok(()));
+    assert_survives(&[("m.gguf", file)], 9_000, 20_000, 3);
+}
+
+#[test]
+fn survives_30_000_damaged_llama2c_files() {
+    let pieces: Vec<String> = ["<unk>", "\n<s>\n", "\n</s>\n", " ", "a", "b", "c", "ab", " a"]
+        .into_iter()
+        .map(String::from)
+        .chain((0..=u8::MAX).map(|byte| format!("<0x{byte:02X}>")))
+        .collect();
+    let tokenizer = llama2c_tokenizer(pieces.iter().map(|piece| (piece.as_bytes(), -(piece.len() as f32))));
+    let header = [8, 12, 2, 4, 2, pieces.len() as i32, 32];
+    for (version, is_shared, seed) in [(0, true, 4), (0, false, 5), (1, true, 6)] {
+        let model = Llama2cWriter { header, is_shared }.file(version, |_, _, i| (i % 7) as f32 - 3.0);
+        assert_eq!(run_files(&[("m.bin", &model), ("t.bin", &tokenizer)]), Ok(()));
+        assert_survives(&[("m.bin", model), ("t.bin", tokenizer.clone())], 3_000, 10_000, seed);
+    }
+}
+
+/// The parts only, without a model in them: joined or refused, never a panic.
+#[test]
+fn survives_10_000_damaged_parts() {
+    let mut rng = Pcg32::seed_from_u64(7);
+    let names = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"];
+    let mut joined = 0;
+    for _ in 0..10_000 {
+        let mut parts = [split(0), split(1)];
+        damage(&mut parts[rng.next_u32() as usize % 2], 400, &mut rng);
+        let files = [0, 1].map(|i| File { name: names[i], bytes: &parts[i] });
+        let found = models(&files);
+        assert!((1..=2).contains(&found.len()));
+        joined += u32::from(found.iter().all(|found| found.model.is_ok()));
+    }
+    println!("{joined} of 10,000 were joined");
+    assert!((500..9_500).contains(&joined), "{joined} of 10,000 were joined");
 }

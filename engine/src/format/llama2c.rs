@@ -26,6 +26,9 @@ const HEADER_BYTES: usize = 256;
 /// Above any model there is, and low enough that random bytes are not taken for a header.
 const MAX_DIMENSION: u32 = 1 << 24;
 
+/// Above any model there is, so that the descriptions of the tensors fit into a small machine.
+const MAX_LAYERS: u32 = 1 << 12;
+
 /// What run.c adds to the mean square in RMS norm.
 const NORM_EPS: f64 = 1e-5;
 
@@ -88,13 +91,16 @@ impl<'a> Checkpoint<'a> {
         }
         let [dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len] = header;
         let fits = header.iter().all(|field| (1..=MAX_DIMENSION).contains(field))
+            && n_layers <= MAX_LAYERS
             && dim.is_multiple_of(n_heads)
             && n_heads.is_multiple_of(n_kv_heads);
         if !fits && !has_magic {
             return Ok(None);
         }
         if !fits {
-            let expected = format!("numbers of 1 to {MAX_DIMENSION}, heads that divide what they share");
+            let expected = format!(
+                "numbers of 1 to {MAX_DIMENSION}, at most {MAX_LAYERS} layers, heads that divide what they share"
+            );
             return Err(bad_value("the header of a llama2.c model", &expected, format!("{header:?}")));
         }
         Ok(Some(Self {

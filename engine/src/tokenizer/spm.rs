@@ -76,12 +76,12 @@ impl<'a> Spm<'a> {
             text.char_indices()
                 .map(|(at, c)| (piece(at, c.len_utf8()).map(|piece| piece.token), c.len_utf8())),
         );
-        merge(&mut symbols, |left, right| piece(left.start, left.len + right.len));
+        merge(&mut symbols, |left, right| piece(left.start(), left.len() + right.len()));
         for symbol in symbols {
             match symbol.token {
                 Some(token) => tokens.push(token),
                 // Only single characters are no tokens.
-                None => self.encode_bytes(&text.as_bytes()[symbol.start..][..symbol.len], tokens),
+                None => self.encode_bytes(&text.as_bytes()[symbol.start()..][..symbol.len()], tokens),
             }
         }
     }

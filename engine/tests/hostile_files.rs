@@ -125,7 +125,7 @@ fn run_model(gguf: &Gguf<'_>) -> Result<(), Error> {
     let model = Model::load(gguf)?;
     let tokenizer = Tokenizer::load(gguf)?;
     let template = ChatTemplate::of(gguf, &tokenizer)?;
-    let tokens = template.user_turn(&tokenizer, true, "abc a");
+    let tokens = template.first_turn(&tokenizer, template.default_system(), "abc a");
     let n_ctx = tokens.len() + 1;
     // A file cannot make the engine allocate more than it says beforehand.
     if memory_required(model.hparams(), n_ctx, KvType::F16, 1) > 1 << 24 {

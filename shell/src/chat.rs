@@ -67,7 +67,11 @@ impl<'m> Chat<'m> {
     /// Whatever goes wrong is shown, and leaves the conversation as it was before or with the answer so far.
     pub(crate) fn say(&mut self, console: &mut Console, text: &str) {
         let mut turn = self.owed.clone();
-        turn.extend(self.template.user_turn(self.tokenizer, self.session.n_past() == 0, text));
+        turn.extend(match self.session.n_past() {
+            // No system message, not even the template's own: it would delay the first answer.
+            0 => self.template.first_turn(self.tokenizer, None, text),
+            _ => self.template.next_turn(self.tokenizer, text),
+        });
         if let Err(refusal) = self.admit(&turn) {
             return writeln!(console, "{refusal}");
         }
@@ -84,7 +88,7 @@ impl<'m> Chat<'m> {
         self.owed.clear();
         let n_before = self.session.n_past();
         let ending = self.answer(console, &mut sampler, first);
-        self.owed.extend(self.template.end_of_answer());
+        self.owed.extend(self.template.end_of_answer(self.tokenizer));
         self.last_turn = Some(Turn {
             prefill: Phase { n_tokens: turn.len(), ns: read_ns - start_ns },
             decode: Phase { n_tokens: self.session.n_past() - n_before, ns: clock.now_ns() - read_ns },

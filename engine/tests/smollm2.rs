@@ -70,12 +70,12 @@ fn greedy_answers_equal_the_float_reference() {
     let gguf = Gguf::parse(&file).unwrap();
     let model = Model::load(&gguf).unwrap();
     let reference: Logits = fixture("smollm2_logits.json");
-    let mut greedy = Sampler::new(SamplerParams { temperature: 0.0, top_p: 1.0, seed: 0 });
+    let mut greedy = Sampler::new(SamplerParams::default());
     for Greedy { prompt, prompt_ids, ids, gaps } in reference.greedy {
         let mut session = Session::new(&model, &OneCore, 256).unwrap();
         let mut logits = eval(&mut session, &prompt_ids);
         for (step, (&expected, gap)) in ids.iter().zip(gaps).enumerate() {
-            let token = greedy.sample(&logits);
+            let token = greedy.sample(&logits, &[]);
             if token != expected {
                 assert!(gap < SAFE_GAP, "{prompt:?}: token {step} is {token}, expected {expected} by {gap}");
                 break;
@@ -93,12 +93,12 @@ fn answers_paris() {
     let tokenizer = Tokenizer::load(&gguf).unwrap();
     let template = ChatTemplate::of(&gguf, &tokenizer).unwrap();
     let mut session = Session::new(&model, &OneCore, 64).unwrap();
-    let mut sampler = Sampler::new(SamplerParams { temperature: 0.0, top_p: 1.0, seed: 0 });
+    let mut sampler = Sampler::new(SamplerParams::default());
     let prompt = template.first_turn(&tokenizer, None, "What is the capital of France?");
-    let mut token = sampler.sample(&eval(&mut session, &prompt));
+    let mut token = sampler.sample(&eval(&mut session, &prompt), &[]);
     let mut answer = vec![token];
     while !tokenizer.is_end(token) {
-        token = sampler.sample(&eval(&mut session, &[token]));
+        token = sampler.sample(&eval(&mut session, &[token]), &[]);
         answer.push(token);
     }
     assert_eq!(answer, [504, 3575, 282, 4649, 314, 7042, 30, 2]);

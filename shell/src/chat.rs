@@ -80,7 +80,7 @@ impl<'m> Chat<'m> {
         let start_ns = clock.now_ns();
         let mut sampler = Sampler::new(self.settings.sampler(self.machine.entropy.seed()));
         let first = match self.session.eval(&turn, &mut || !console.interrupted()) {
-            Ok(Some(logits)) => sampler.sample(logits),
+            Ok(Some(logits)) => sampler.sample(logits, &[]),
             Ok(None) => return console.print("[stopped before the message was read; it is forgotten]\n"),
             Err(error) => return writeln!(console, "The message cannot be read: {error}"),
         };
@@ -182,7 +182,7 @@ impl<'m> Chat<'m> {
             show(console, text.push(token));
             n_tokens += 1;
             let next = match self.session.eval(&[token], &mut || !console.interrupted()) {
-                Ok(Some(logits)) => Ok(sampler.sample(logits)),
+                Ok(Some(logits)) => Ok(sampler.sample(logits, &[])),
                 Ok(None) => Err(Ending::Stopped),
                 Err(error) => Err(Ending::Failed(error)),
             };

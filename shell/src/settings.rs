@@ -70,7 +70,12 @@ impl Settings {
 
     /// Return what the sampler needs; `random` is the seed where none is set.
     pub(crate) fn sampler(&self, random: u64) -> SamplerParams {
-        SamplerParams { temperature: self.temp, top_p: self.top_p, seed: self.seed.unwrap_or(random) }
+        SamplerParams {
+            temperature: self.temp,
+            top_p: self.top_p,
+            seed: self.seed.unwrap_or(random),
+            ..SamplerParams::default()
+        }
     }
 
     /// Do what `/set arguments` asks for and return the text to show.
@@ -143,7 +148,7 @@ mod tests {
     #[test]
     fn starts_greedy() {
         let sampler = Settings::default().sampler(7);
-        assert_eq!(sampler, SamplerParams { temperature: 0.0, top_p: 0.9, seed: 7 });
+        assert_eq!(sampler, SamplerParams { top_p: 0.9, seed: 7, ..SamplerParams::default() });
         assert_eq!(Settings::default().max_tokens(), 512);
     }
 
@@ -154,7 +159,8 @@ mod tests {
         assert!(settings.set("top_p  0.5").unwrap().starts_with("top_p      = 0.5 "));
         assert!(settings.set("seed 42").unwrap().starts_with("seed       = 42 "));
         assert!(settings.set("max_tokens 9").unwrap().starts_with("max_tokens = 9 "));
-        assert_eq!(settings.sampler(7), SamplerParams { temperature: 0.75, top_p: 0.5, seed: 42 });
+        let params = SamplerParams { temperature: 0.75, top_p: 0.5, seed: 42, ..SamplerParams::default() };
+        assert_eq!(settings.sampler(7), params);
         assert_eq!(settings.max_tokens(), 9);
         settings.set("seed random").unwrap();
         assert_eq!(settings.sampler(7).seed, 7);

@@ -26,7 +26,7 @@ const MIN_N_CTX: usize = 256;
 /// How finely the context is fitted to the memory, in tokens.
 const N_CTX_STEP: usize = 64;
 
-/// Memory that a context leaves free: the sampler's candidates (8 bytes for each token of the vocabulary, 2 MB for the
+/// Memory that a context leaves free: the sampler's candidates (12 bytes for each token of the vocabulary, 3 MB for the
 /// largest vocabularies), messages, lines, and what the allocator loses between its pieces.
 pub(crate) const RESERVE_BYTES: u64 = 8_000_000;
 

@@ -1,6 +1,8 @@
 //! The keys and values of every token in the context, per layer.
 
+use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use half::f16;
 use zerocopy::little_endian::F32;
@@ -104,13 +106,45 @@ impl KvCache {
         }
     }
 
+    /// Take the positions `removed` out of the first `n_positions`: those behind them move up, and `turn` changes each head
+    /// of their keys `(n_embd_head)`.
+    pub(crate) fn remove(&mut self, removed: Range<usize>, n_positions: usize, turn: &dyn Fn(&mut [f32])) {
+        let width = self.n_embd_head;
+        let head_len = self.n_ctx * width;
+        let moved = removed.end * width..n_positions * width;
+        let to = removed.start * width;
+        match &mut self.floats {
+            Floats::F16(pair) => pair.move_up(head_len, moved, to, |keys| {
+                turn_each(keys, width, turn, f16::to_f32, f16::from_f32);
+            }),
+            Floats::F32(pair) => pair.move_up(head_len, moved, to, |keys| {
+                turn_each(keys, width, turn, F32::get, F32::new);
+            }),
+        }
+    }
+
+    /// Return the keys and the values of a head, each `(n_positions, n_embd_head)`, as floats.
+    #[cfg(test)]
+    pub(crate) fn head(&self, layer: usize, head: usize, n_positions: usize) -> [Vec<f32>; 2] {
+        let start = self.start(layer, head);
+        let seen = start..start + n_positions * self.n_embd_head;
+        match &self.floats {
+            Floats::F16(Pair { keys, values }) => {
+                [keys, values].map(|kept| kept[seen.clone()].iter().map(|kept| kept.to_f32()).collect())
+            }
+            Floats::F32(Pair { keys, values }) => {
+                [keys, values].map(|kept| kept[seen.clone()].iter().map(|kept| kept.get()).collect())
+            }
+        }
+    }
+
     /// Return where the first position of a head begins.
     fn start(&self, layer: usize, head: usize) -> usize {
         (layer * self.n_head_kv + head) * self.n_ctx * self.n_embd_head
     }
 }
 
-impl<T: Clone + Default> Pair<T> {
+impl<T: Copy + Default> Pair<T> {
     fn new(len: usize) -> Result<Self, Error> {
         Ok(Self {
             keys: zeroed("the keys of the context", len)?,
@@ -124,6 +158,36 @@ impl<T: Clone + Default> Pair<T> {
             for (kept, &float) in kept[start..].iter_mut().zip(floats) {
                 *kept = keep(float);
             }
+        }
+    }
+
+    /// Move `moved` of each head, `head_len` long, up to `to`, and let `change` change the keys that it moved.
+    fn move_up(&mut self, head_len: usize, moved: Range<usize>, to: usize, change: impl Fn(&mut [T])) {
+        let heads = self.keys.chunks_exact_mut(head_len).zip(self.values.chunks_exact_mut(head_len));
+        for (keys, values) in heads {
+            keys.copy_within(moved.clone(), to);
+            values.copy_within(moved.clone(), to);
+            change(&mut keys[to..][..moved.len()]);
+        }
+    }
+}
+
+/// Let `turn` change each key of `keys (n, width)`, which are kept as `keep` makes them.
+fn turn_each<T: Copy>(
+    keys: &mut [T],
+    width: usize,
+    turn: &dyn Fn(&mut [f32]),
+    widen: impl Fn(T) -> f32,
+    keep: impl Fn(f32) -> T,
+) {
+    let mut wide = vec![0.0; width];
+    for key in keys.chunks_exact_mut(width) {
+        for (wide, &kept) in wide.iter_mut().zip(&*key) {
+            *wide = widen(kept);
+        }
+        turn(&mut wide);
+        for (kept, &wide) in key.iter_mut().zip(&wide) {
+            *kept = keep(wide);
         }
     }
 }

@@ -10,7 +10,8 @@
 //!
 //! It prints nothing, reads no clock by itself, and holds no state outside its values.
 //!
-//! From file to token: [`format`] → [`model`] and [`tokenizer`] → [`chat`] → [`session`] → [`sampler`].
+//! From file to token: [`format`] → [`model`] and [`tokenizer`] → [`chat`] → [`session`] → [`sampler`]; [`generation`]
+//! makes an answer of the last two.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod chat;
 pub mod cpu;
 mod error;
 pub mod format;
+pub mod generation;
 mod kv_cache;
 mod memory;
 pub mod model;

@@ -1,27 +1,36 @@
 //! A session: a model, and the context that it has read so far.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use crate::cpu::Kernels;
 use crate::kv_cache::KvCache;
 pub use crate::kv_cache::KvType;
+use crate::memory::zeroed;
 use crate::model::{Batch, HParams, Model, N_BATCH, Pass, Scratch};
+use crate::ops::rotations;
 use crate::parallel::{Cores, MAX_CORES};
 use crate::platform::Workers;
 use crate::{Error, Token};
 
-/// A model at work. All that it needs was allocated when it began.
+/// A model at work. All that an evaluation needs was allocated when it began.
 pub struct Session<'m> {
     model: &'m Model<'m>,
     cores: Cores<'m>,
     kv: KvCache,
     scratch: Scratch,
     n_ctx: usize,
-    n_past: usize,
+    /// What the context holds; there is room for `n_ctx`.
+    tokens: Vec<Token>,
 }
 
 /// Return how many bytes [`Session::new`] allocates.
 pub fn memory_required(hparams: &HParams, n_ctx: usize, kv_type: KvType, n_workers: usize) -> u64 {
     let n_cores = n_workers.clamp(1, MAX_CORES);
-    KvCache::bytes(hparams, n_ctx, kv_type).saturating_add(Scratch::bytes(hparams, n_ctx, n_cores))
+    let tokens_bytes = (n_ctx as u64).saturating_mul(size_of::<Token>() as u64);
+    KvCache::bytes(hparams, n_ctx, kv_type)
+        .saturating_add(Scratch::bytes(hparams, n_ctx, n_cores))
+        .saturating_add(tokens_bytes)
 }
 
 impl<'m> Session<'m> {
@@ -48,13 +57,15 @@ impl<'m> Session<'m> {
             return Err(Error::ContextFull { n_past: 0, n_tokens: n_ctx, n_ctx: model.n_ctx_max() });
         }
         let cores = Cores { workers, kernels };
+        let mut tokens = zeroed("the tokens of the context", n_ctx)?;
+        tokens.clear();
         Ok(Self {
             model,
             cores,
             kv: KvCache::new(model.hparams(), n_ctx, kv_type)?,
             scratch: Scratch::new(model.hparams(), n_ctx, cores.count())?,
             n_ctx,
-            n_past: 0,
+            tokens,
         })
     }
 
@@ -65,12 +76,59 @@ impl<'m> Session<'m> {
 
     /// Return how many tokens the context holds.
     pub fn n_past(&self) -> usize {
-        self.n_past
+        self.tokens.len()
+    }
+
+    /// Return the tokens that the context holds.
+    pub fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    /// Return the logits `(n_vocab)` of the last evaluation.
+    pub fn logits(&self) -> &[f32] {
+        &self.scratch.logits
     }
 
     /// Forget the context.
     pub fn clear(&mut self) {
-        self.n_past = 0;
+        self.truncate(0);
+    }
+
+    /// Forget all but the first `n_tokens` of the context.
+    pub fn truncate(&mut self, n_tokens: usize) {
+        self.tokens.truncate(n_tokens);
+    }
+
+    /// Forget what `tokens` does not begin with, and return how many of `tokens` need not be read again. The last one
+    /// always must be, for its logits.
+    pub fn keep_common(&mut self, tokens: &[Token]) -> usize {
+        let n_common = self.tokens.iter().zip(tokens).take_while(|(known, new)| known == new).count();
+        self.truncate(n_common.min(tokens.len().saturating_sub(1)));
+        self.n_past()
+    }
+
+    /// Make room without reading anything again: forget the older half of what lies behind the first `n_keep` tokens, and
+    /// return how many tokens these were. None are where fewer than two lie there, and where the model learned its
+    /// positions, so that nothing can move.
+    ///
+    /// What lies behind them moves up: its keys are turned to their new positions, as by llama.cpp's K-shift. What it saw
+    /// of the forgotten stays in it, so that the context is not quite as if it had been read anew.
+    pub fn shift(&mut self, n_keep: usize) -> usize {
+        let Some(rope) = self.model.rope() else { return 0 };
+        let n_dropped = self.n_past().saturating_sub(n_keep) / 2;
+        if n_dropped == 0 {
+            return 0;
+        }
+        // A position turns a key by an angle that grows with it; this is the angle of the difference, back.
+        let mut back = vec![[0.0; 2]; rope.frequencies.len()];
+        rotations(n_dropped, &rope.frequencies, &mut back);
+        for [_, sin] in &mut back {
+            *sin = -*sin;
+        }
+        let dropped = n_keep..n_keep + n_dropped;
+        self.kv.remove(dropped.clone(), self.n_past(), &|key| rope.turn(key, key.len(), &back));
+        self.tokens.drain(dropped);
+        n_dropped
     }
 
     /// Read `tokens` and return the logits `(n_vocab)` after the last of them: the model's opinion on the next token.
@@ -89,9 +147,9 @@ impl<'m> Session<'m> {
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Option<&[f32]>, Error> {
         assert!(!tokens.is_empty(), "no tokens to read");
-        if tokens.len() > self.n_ctx - self.n_past {
+        if tokens.len() > self.n_ctx - self.n_past() {
             return Err(Error::ContextFull {
-                n_past: self.n_past,
+                n_past: self.n_past(),
                 n_tokens: tokens.len(),
                 n_ctx: self.n_ctx,
             });
@@ -100,7 +158,7 @@ impl<'m> Session<'m> {
         for (i, batch) in tokens.chunks(N_BATCH).enumerate() {
             let batch = Batch {
                 tokens: batch,
-                position: self.n_past + i * N_BATCH,
+                position: self.n_past() + i * N_BATCH,
                 wants_logits: i + 1 == n_batches,
             };
             let hparams = self.model.hparams();
@@ -109,7 +167,144 @@ impl<'m> Session<'m> {
                 return Ok(None);
             }
         }
-        self.n_past += tokens.len();
+        self.tokens.extend_from_slice(tokens);
         Ok(Some(&self.scratch.logits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{format, fs};
+
+    use super::*;
+    use crate::format::gguf::Gguf;
+    use crate::platform::OneCore;
+
+    /// Call `test` with the tiny model `name` of `tests/reference/tiny_models.py`.
+    fn with_model(name: &str, test: impl FnOnce(&Model<'_>)) {
+        let path = format!("{}/tests/fixtures/tiny_{name}.gguf", env!("CARGO_MANIFEST_DIR"));
+        let file = fs::read(path).unwrap();
+        test(&Model::load(&Gguf::parse(&file).unwrap()).unwrap());
+    }
+
+    /// Return a session that has read `tokens`.
+    fn session<'m>(model: &'m Model<'m>, kv_type: KvType, tokens: &[Token]) -> Session<'m> {
+        let mut session = Session::with_kernels(model, &OneCore, 64, kv_type, Kernels::detect()).unwrap();
+        read(&mut session, tokens);
+        session
+    }
+
+    fn read(session: &mut Session<'_>, tokens: &[Token]) {
+        assert!(session.eval(tokens, &mut || true).unwrap().is_some());
+    }
+
+    /// Return forty tokens; what lies 17 behind one is another.
+    fn forty_tokens() -> Vec<Token> {
+        (0..40).map(|i| 3 + i * 7 % 20).collect()
+    }
+
+    /// Return the largest difference between two rows.
+    fn difference(found: &[f32], expected: &[f32]) -> f32 {
+        assert_eq!(found.len(), expected.len());
+        found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn shifted_keys_equal_keys_read_at_the_new_positions() {
+        let tokens = forty_tokens();
+        let expected_tokens = [&tokens[..5], &tokens[22..]].concat();
+        let check = |model: &Model<'_>, kv_type, tolerance| {
+            let HParams { n_head_kv, n_embd_head, .. } = *model.hparams();
+            let before = session(model, kv_type, &tokens);
+            let fresh = session(model, kv_type, &expected_tokens);
+            let mut shifted = session(model, kv_type, &tokens);
+            assert_eq!(shifted.shift(5), 17);
+            assert_eq!(shifted.tokens(), expected_tokens);
+            // In the first layer, keys and values depend on nothing but the token and its position.
+            for head in 0..n_head_kv {
+                let [keys, values] = shifted.kv.head(0, head, 23);
+                let [expected_keys, expected_values] = fresh.kv.head(0, head, 23);
+                let (key, value) = (difference(&keys, &expected_keys), difference(&values, &expected_values));
+                assert!(key < tolerance && value < tolerance, "{key} {value}");
+                // They have been turned.
+                let [keys_before, _] = before.kv.head(0, head, 40);
+                assert!(difference(&keys_before[22 * n_embd_head..], &keys[5 * n_embd_head..]) > 0.1);
+            }
+        };
+        for name in ["llama", "qwen2", "qwen3"] {
+            with_model(name, |model| check(model, KvType::F32, 1e-4));
+            with_model(name, |model| check(model, KvType::F16, 1e-2));
+        }
+    }
+
+    #[test]
+    fn a_shift_moves_every_layer_alike() {
+        with_model("llama", |model| {
+            let HParams { n_layer, n_head_kv, n_embd_head, .. } = *model.hparams();
+            let before = session(model, KvType::F32, &forty_tokens());
+            let mut shifted = session(model, KvType::F32, &forty_tokens());
+            assert_eq!(shifted.shift(5), 17);
+            let frequencies = &model.rope().unwrap().frequencies;
+            for (layer, head) in (0..n_layer).flat_map(|layer| (0..n_head_kv).map(move |head| (layer, head)))
+            {
+                let [keys, values] = shifted.kv.head(layer, head, 23);
+                let [expected_keys, expected_values] = before.kv.head(layer, head, 40).map(|mut expected| {
+                    expected.drain(5 * n_embd_head..22 * n_embd_head);
+                    expected
+                });
+                assert_eq!(values, expected_values);
+                let mut expected_keys = expected_keys;
+                for key in expected_keys[5 * n_embd_head..].chunks_exact_mut(n_embd_head) {
+                    // llama's pairs are neighbours.
+                    for (pair, frequency) in key.chunks_exact_mut(2).zip(frequencies) {
+                        let (sin, cos) = (-17.0 * f64::from(*frequency)).sin_cos();
+                        let (a, b) = (f64::from(pair[0]), f64::from(pair[1]));
+                        (pair[0], pair[1]) = ((a * cos - b * sin) as f32, (a * sin + b * cos) as f32);
+                    }
+                }
+                assert!(difference(&keys, &expected_keys) < 1e-4, "layer {layer}, head {head}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_shift_drops_half_of_what_need_not_be_kept() {
+        with_model("llama", |model| {
+            let mut session = session(model, KvType::F16, &[1, 2, 3, 4, 5, 6, 7]);
+            for n_keep in [7, 6, usize::MAX] {
+                assert_eq!(session.shift(n_keep), 0);
+            }
+            assert_eq!(session.tokens(), [1, 2, 3, 4, 5, 6, 7]);
+            assert_eq!(session.shift(2), 2);
+            assert_eq!(session.tokens(), [1, 2, 5, 6, 7]);
+            assert_eq!(session.shift(0), 2);
+            assert_eq!(session.tokens(), [5, 6, 7]);
+            read(&mut session, &[8, 9]);
+            assert_eq!(session.tokens(), [5, 6, 7, 8, 9]);
+        });
+    }
+
+    #[test]
+    fn learned_positions_cannot_be_shifted() {
+        with_model("gpt2", |model| {
+            let mut session = session(model, KvType::F16, &[1, 2, 3, 4]);
+            assert_eq!(session.shift(0), 0);
+            assert_eq!(session.tokens(), [1, 2, 3, 4]);
+        });
+    }
+
+    #[test]
+    fn what_two_prompts_share_is_read_once() {
+        with_model("llama", |model| {
+            let mut session = session(model, KvType::F32, &[1, 2, 3, 4]);
+            assert_eq!(session.keep_common(&[1, 2, 3, 4, 5]), 4);
+            assert_eq!(session.keep_common(&[1, 2, 9, 4]), 2);
+            read(&mut session, &[9, 4]);
+            let fresh = self::session(model, KvType::F32, &[1, 2, 9, 4]);
+            assert!(difference(session.logits(), fresh.logits()) < 1e-4);
+            // Without reading a token there would be no logits.
+            assert_eq!(session.keep_common(&[1, 2, 9, 4]), 3);
+            assert_eq!(session.keep_common(&[]), 0);
+        });
     }
 }

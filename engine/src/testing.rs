@@ -1,7 +1,11 @@
-//! Model files made in memory, for tests (the feature `testing`).
+//! Model files made in memory, and a model of known answers, for tests (the feature `testing`).
+
+mod chain_model;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+
+pub use chain_model::ChainModel;
 
 /// The types of metadata values that tests write (`enum gguf_metadata_value_type`).
 const U32: u32 = 4;

@@ -7,6 +7,7 @@ use std::path::Path;
 use engine::Token;
 use engine::chat::ChatTemplate;
 use engine::format::gguf::Gguf;
+use engine::generation::{Ending, Generation, Limits};
 use engine::model::Model;
 use engine::platform::OneCore;
 use engine::sampler::{Sampler, SamplerParams};
@@ -104,6 +105,43 @@ fn answers_paris() {
     assert_eq!(answer, [504, 3575, 282, 4649, 314, 7042, 30, 2]);
     let text: Vec<u8> = answer.iter().flat_map(|&token| tokenizer.piece(token)).collect();
     assert_eq!(String::from_utf8(text).unwrap(), "The capital of France is Paris.");
+}
+
+#[test]
+fn a_stop_string_may_begin_and_end_within_tokens() {
+    let Some(file) = model_file() else { return };
+    let gguf = Gguf::parse(&file).unwrap();
+    let model = Model::load(&gguf).unwrap();
+    let tokenizer = Tokenizer::load(&gguf).unwrap();
+    let template = ChatTemplate::of(&gguf, &tokenizer).unwrap();
+    let prompt = template.first_turn(&tokenizer, None, "What is the capital of France?");
+    // The answer's tokens are "The", " capital", " of", " France", " is", " Paris", ".": what begins before the stop string
+    // stays in the context, or is still to be read.
+    for (stop, shown, n_read, unread) in [
+        ("of Fr", "The capital ", 3, None),
+        (" of France", "The capital", 2, None),
+        ("ris", "The capital of France is Pa", 5, Some(7042)),
+        ("Parist", "The capital of France is Paris.", 7, None),
+    ] {
+        let mut session = Session::new(&model, &OneCore, 64).unwrap();
+        eval(&mut session, &prompt);
+        let mut sampler = Sampler::new(SamplerParams::default());
+        let limits = Limits { max_tokens: 20, stop: &[stop] };
+        let mut generation = Generation::new(&mut session, &mut sampler, &tokenizer, limits);
+        let mut text = String::new();
+        let ending = loop {
+            match generation.next(&mut || true) {
+                Ok(more) => text.push_str(&more),
+                Err(ending) => break ending,
+            }
+        };
+        let leftover = generation.finish();
+        assert_eq!(text + &leftover.text, shown);
+        assert_eq!(leftover.unread, unread, "{stop:?}");
+        let answer = [504, 3575, 282, 4649, 314, 7042, 30];
+        assert_eq!(session.tokens(), [&prompt[..], &answer[..n_read]].concat(), "{stop:?}");
+        assert_eq!(ending, if n_read == 7 { Ending::Done } else { Ending::StopString });
+    }
 }
 
 #[test]

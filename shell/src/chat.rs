@@ -7,12 +7,13 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use engine::Token;
 use engine::chat::ChatTemplate;
 use engine::cpu::Isa;
+use engine::generation::{Ending, Generation, Limits};
 use engine::sampler::Sampler;
 use engine::session::Session;
 use engine::tokenizer::Tokenizer;
-use engine::{Error, Token};
 
 use crate::Machine;
 use crate::console::Console;
@@ -30,17 +31,6 @@ pub(crate) struct Chat<'m> {
     /// What belongs to the conversation and is not in the context yet: the end of the last answer.
     owed: Vec<Token>,
     last_turn: Option<Turn>,
-}
-
-/// Why an answer ended.
-enum Ending {
-    /// The model was done.
-    Done,
-    /// Ctrl-C.
-    Stopped,
-    MaxTokens,
-    ContextFull,
-    Failed(Error),
 }
 
 impl<'m> Chat<'m> {
@@ -78,16 +68,15 @@ impl<'m> Chat<'m> {
 
         let clock = self.machine.clock;
         let start_ns = clock.now_ns();
-        let mut sampler = Sampler::new(self.settings.sampler(self.machine.entropy.seed()));
-        let first = match self.session.eval(&turn, &mut || !console.interrupted()) {
-            Ok(Some(logits)) => sampler.sample(logits, &[]),
+        match self.session.eval(&turn, &mut || !console.interrupted()) {
+            Ok(Some(_)) => {}
             Ok(None) => return console.print("[stopped before the message was read; it is forgotten]\n"),
             Err(error) => return writeln!(console, "The message cannot be read: {error}"),
-        };
+        }
         let read_ns = clock.now_ns();
         self.owed.clear();
         let n_before = self.session.n_past();
-        let ending = self.answer(console, &mut sampler, first);
+        let ending = self.answer(console);
         self.owed.extend(self.template.end_of_answer(self.tokenizer));
         self.last_turn = Some(Turn {
             prefill: Phase { n_tokens: turn.len(), ns: read_ns - start_ns },
@@ -97,7 +86,7 @@ impl<'m> Chat<'m> {
         let n_ctx = self.session.n_ctx();
         let max_tokens = self.settings.max_tokens();
         match ending {
-            Ending::Done => {}
+            Ending::Done | Ending::StopString => {}
             Ending::Stopped => console.print("[stopped]\n"),
             Ending::MaxTokens => {
                 writeln!(console, "[stopped after max_tokens = {max_tokens}; /set max_tokens changes it]");
@@ -156,45 +145,28 @@ impl<'m> Chat<'m> {
         }
     }
 
-    /// Show the answer that begins with the token `first`. What is shown is also read back into the context; where that
-    /// was not possible any more, the token is owed.
-    fn answer(&mut self, console: &mut Console, sampler: &mut Sampler, first: Token) -> Ending {
-        let mut text = self.tokenizer.decoder();
+    /// Show the answer to what was read last. What is shown is also read back into the context; where that was not
+    /// possible any more, the token is owed.
+    fn answer(&mut self, console: &mut Console) -> Ending {
+        let mut sampler = Sampler::new(self.settings.sampler(self.machine.entropy.seed()));
+        let limits = Limits { max_tokens: self.settings.max_tokens(), stop: &[] };
+        let mut generation = Generation::new(&mut self.session, &mut sampler, self.tokenizer, limits);
         let mut line_is_open = true;
-        let mut show = |console: &mut Console, characters: String| {
-            if let Some(last) = characters.chars().last() {
+        let mut show = |console: &mut Console, text: &str| {
+            if let Some(last) = text.chars().last() {
                 line_is_open = last != '\n';
             }
-            console.print(&characters);
+            console.print(text);
         };
-        let mut token = first;
-        let mut n_tokens = 0;
         let ending = loop {
-            if self.tokenizer.is_end(token) {
-                break Ending::Done;
-            }
-            if n_tokens == self.settings.max_tokens() {
-                break Ending::MaxTokens;
-            }
-            if self.session.n_past() == self.session.n_ctx() {
-                break Ending::ContextFull;
-            }
-            show(console, text.push(token));
-            n_tokens += 1;
-            let next = match self.session.eval(&[token], &mut || !console.interrupted()) {
-                Ok(Some(logits)) => Ok(sampler.sample(logits, &[])),
-                Ok(None) => Err(Ending::Stopped),
-                Err(error) => Err(Ending::Failed(error)),
-            };
-            match next {
-                Ok(next) => token = next,
-                Err(ending) => {
-                    self.owed.push(token);
-                    break ending;
-                }
+            match generation.next(&mut || !console.interrupted()) {
+                Ok(text) => show(console, &text),
+                Err(ending) => break ending,
             }
         };
-        show(console, text.finish());
+        let leftover = generation.finish();
+        show(console, &leftover.text);
+        self.owed.extend(leftover.unread);
         if line_is_open {
             console.print("\n");
         }

@@ -6,9 +6,9 @@ use engine::format::gguf::Gguf;
 use engine::model::Model;
 use engine::platform::{Clock, Entropy, OneCore};
 use engine::session::{KvType, memory_required};
+use engine::testing::ChainModel;
 
 use crate::start::RESERVE_BYTES;
-use crate::testing::chain_model::ChainModel;
 use crate::testing::script::{Kind, Script};
 use crate::{Machine, ModelFile, run};
 

@@ -92,4 +92,8 @@ impl Architecture for Llama<'_> {
         pass.logits(&self.output_norm, &self.output);
         true
     }
+
+    fn rope(&self) -> Option<&Rope> {
+        Some(&self.rope)
+    }
 }

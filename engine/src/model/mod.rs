@@ -26,6 +26,7 @@ pub(crate) use weights::Linear;
 use crate::Error;
 use crate::format::gguf::{Gguf, readable, required};
 use crate::quant::TensorType;
+use blocks::Rope;
 use hparams::Keys;
 use weights::Tensors;
 
@@ -50,6 +51,11 @@ trait Architecture: fmt::Debug + Send + Sync {
     /// Return how many positions the model can tell apart.
     fn n_positions(&self) -> usize {
         usize::MAX
+    }
+
+    /// Return how positions turn keys, where they do nothing else.
+    fn rope(&self) -> Option<&Rope> {
+        None
     }
 }
 
@@ -125,6 +131,11 @@ impl<'a> Model<'a> {
     /// Return the largest context that the model can tell the positions of; with rotary embeddings there is no largest.
     pub fn n_ctx_max(&self) -> usize {
         self.weights.n_positions()
+    }
+
+    /// Return how positions turn keys; nothing where the model learned its positions.
+    pub(crate) fn rope(&self) -> Option<&Rope> {
+        self.weights.rope()
     }
 
     /// Run `pass`, one batch, through the layers: keys and values go to the KV cache, logits to the scratch.

@@ -82,4 +82,8 @@ impl Architecture for Qwen3<'_> {
         pass.logits(&self.output_norm, &self.output);
         true
     }
+
+    fn rope(&self) -> Option<&Rope> {
+        Some(&self.rope)
+    }
 }

@@ -1,4 +1,3 @@
-//! What the tests of the shell share: a scripted terminal, and a model whose answers a test decides.
+//! What the tests of the shell share: a scripted terminal.
 
-pub(crate) mod chain_model;
 pub(crate) mod script;

@@ -1,0 +1,148 @@
+//! An answer in the making: a token is drawn, its text shown, and it is read back into the context, until something ends
+//! it.
+
+mod stop_strings;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::sampler::Sampler;
+use crate::session::Session;
+use crate::tokenizer::{Decoder, Tokenizer};
+use crate::{Error, Token};
+use stop_strings::{Checked, StopStrings};
+
+/// Where an answer ends, unless the model ends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits<'a> {
+    /// The most tokens it takes.
+    pub max_tokens: usize,
+    /// Texts that end it; neither they nor what comes behind them is shown.
+    pub stop: &'a [&'a str],
+}
+
+/// Why there is no more text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// The model ended its answer.
+    Done,
+    /// The answer came to one of [`Limits::stop`].
+    StopString,
+    /// The answer came to [`Limits::max_tokens`].
+    MaxTokens,
+    /// The context has no room for the next token; after [`Generation::shift`] the answer can go on.
+    ContextFull,
+    /// `keep_going` said no.
+    Stopped,
+    /// The next token cannot be evaluated.
+    Failed(Error),
+}
+
+/// An answer in the making.
+pub struct Generation<'g, 'm> {
+    session: &'g mut Session<'m>,
+    sampler: &'g mut Sampler,
+    tokenizer: &'g Tokenizer<'g>,
+    max_tokens: usize,
+    decoder: Decoder<'g>,
+    stop: StopStrings<'g>,
+    /// Where the text of each token begins, in bytes of the answer.
+    starts: Vec<usize>,
+    n_bytes: usize,
+    /// What was drawn and found no room in the context.
+    waiting: Option<Token>,
+    unread: Option<Token>,
+}
+
+/// What an answer leaves when it has ended.
+#[derive(Debug, PartialEq)]
+pub struct Leftover {
+    /// The end of its text, which might have become a stop string or a character, and did not.
+    pub text: String,
+    /// A token whose text was shown, and which the context does not hold: it belongs before whatever is read next.
+    pub unread: Option<Token>,
+}
+
+impl<'g, 'm> Generation<'g, 'm> {
+    /// Return the beginning of the answer to what `session` has just evaluated.
+    pub fn new(
+        session: &'g mut Session<'m>,
+        sampler: &'g mut Sampler,
+        tokenizer: &'g Tokenizer<'g>,
+        limits: Limits<'g>,
+    ) -> Self {
+        Self {
+            session,
+            sampler,
+            tokenizer,
+            max_tokens: limits.max_tokens,
+            decoder: tokenizer.decoder(),
+            stop: StopStrings::new(limits.stop),
+            starts: Vec::new(),
+            n_bytes: 0,
+            waiting: None,
+            unread: None,
+        }
+    }
+
+    /// Return the text of the next token: whole characters, and perhaps none yet.
+    ///
+    /// `keep_going` is asked as in [`Session::eval`].
+    ///
+    /// # Errors
+    /// The reason, when the answer has ended; only after [`Ending::ContextFull`] does asking again make sense.
+    pub fn next(&mut self, keep_going: &mut dyn FnMut() -> bool) -> Result<String, Ending> {
+        if let Some(token) = self.unread {
+            match self.session.eval(&[token], keep_going) {
+                Ok(Some(_)) => self.unread = None,
+                Ok(None) => return Err(Ending::Stopped),
+                Err(error) => return Err(Ending::Failed(error)),
+            }
+        }
+        let token = match self.waiting.take() {
+            Some(token) => token,
+            None => self.sampler.sample(self.session.logits(), self.session.tokens()),
+        };
+        if self.tokenizer.is_end(token) {
+            return Err(Ending::Done);
+        }
+        if self.starts.len() == self.max_tokens {
+            return Err(Ending::MaxTokens);
+        }
+        if self.session.n_past() == self.session.n_ctx() {
+            self.waiting = Some(token);
+            return Err(Ending::ContextFull);
+        }
+        self.unread = Some(token);
+        self.starts.push(self.n_bytes);
+        let text = self.decoder.push(token);
+        self.n_bytes += text.len();
+        match self.stop.push(&text) {
+            Checked::Free(text) => Ok(text),
+            Checked::Stop { n_cut_bytes } => {
+                self.forget(self.n_bytes - n_cut_bytes);
+                Err(Ending::StopString)
+            }
+        }
+    }
+
+    /// Make room in a full context, as [`Session::shift`] does, and return how many tokens were dropped.
+    pub fn shift(&mut self, n_keep: usize) -> usize {
+        self.session.shift(n_keep)
+    }
+
+    /// Return what is left of the answer.
+    pub fn finish(mut self) -> Leftover {
+        Leftover { text: self.stop.finish() + &self.decoder.finish(), unread: self.unread }
+    }
+
+    /// Take the tokens whose text begins at byte `end` of the answer or later out of the context: it is not shown.
+    fn forget(&mut self, end: usize) {
+        let n_cut = self.starts.iter().rev().take_while(|&&start| start >= end).count();
+        // The last of them has not been read.
+        if n_cut > 0 {
+            self.unread = None;
+            self.session.truncate(self.session.n_past() - (n_cut - 1));
+        }
+    }
+}

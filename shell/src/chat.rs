@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 
 use engine::Token;
 use engine::chat::ChatTemplate;
-use engine::cpu::Isa;
 use engine::generation::{Ending, Generation, Limits};
 use engine::sampler::Sampler;
 use engine::session::Session;
@@ -19,7 +18,6 @@ use crate::Machine;
 use crate::console::Console;
 use crate::settings::Settings;
 use crate::stats::{Phase, Turn};
-use crate::units::megabytes;
 
 /// A conversation with a model.
 pub(crate) struct Chat<'m> {
@@ -107,17 +105,10 @@ impl<'m> Chat<'m> {
         self.owed.clear();
     }
 
-    /// Return what `/stats` shows.
+    /// Return what `/stats` shows of the conversation.
     pub(crate) fn stats(&self) -> String {
         let turn = self.last_turn.map_or_else(|| String::from("no turn yet\n"), |turn| turn.to_string());
-        format!(
-            "{turn}context: {} of {} tokens\nmachine: {}, cores {}, free memory {}\n",
-            self.session.n_past(),
-            self.session.n_ctx(),
-            Isa::detect(),
-            self.machine.workers.count(),
-            megabytes((self.machine.free_memory)()),
-        )
+        format!("{turn}context: {} of {} tokens\n", self.session.n_past(), self.session.n_ctx(),)
     }
 
     /// Return whether `turn` can be read and leaves room for an answer.

@@ -42,6 +42,7 @@ pub use terminal::{Machine, Terminal};
 use console::Console;
 use editor::LineEditor;
 use menu::Choice;
+use prompt::Leaving;
 use start::{Candidate, StartTimes};
 
 /// What a person reads where no file could be used.
@@ -70,10 +71,10 @@ pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile]) 
             Choice::Model(index) => {
                 let started = candidates[index].start(&mut console, machine, times, |console, chat| {
                     console.print(HINT);
-                    prompt::converse(console, &mut editor, Some(chat));
+                    prompt::converse(console, &mut editor, machine, Some(chat))
                 });
                 match started {
-                    Ok(()) => return,
+                    Ok(Leaving::Exit) => return,
                     Err(reason) => {
                         let unusable = candidates.remove(index);
                         refuse(&mut console, unusable.name(), reason);
@@ -82,7 +83,9 @@ pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile]) 
             }
             Choice::None => {
                 console.print(NO_MODEL);
-                return prompt::converse(&mut console, &mut editor, None);
+                match prompt::converse(&mut console, &mut editor, machine, None) {
+                    Leaving::Exit => return,
+                }
             }
             Choice::Leave => return,
         }

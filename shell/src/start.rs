@@ -69,17 +69,17 @@ impl<'f> Candidate<'f> {
         format!("{name}: {} {n_params} {}, {size}", model.architecture(), model.file_type())
     }
 
-    /// Load the model, say so, and hold `conversation` with it.
+    /// Load the model, say so, hold `conversation` with it, and return what came of that.
     ///
     /// # Errors
     /// A sentence for the person, when the model cannot be loaded or does not fit into the memory.
-    pub(crate) fn start(
+    pub(crate) fn start<T>(
         &self,
         console: &mut Console,
         machine: &Machine<'_>,
         times: StartTimes,
-        conversation: impl FnOnce(&mut Console, &mut Chat<'_>),
-    ) -> Result<(), String> {
+        conversation: impl FnOnce(&mut Console, &mut Chat<'_>) -> T,
+    ) -> Result<T, String> {
         let hparams = self.model.hparams();
         let n_workers = machine.workers.count();
         let now_ns = || machine.clock.now_ns();
@@ -106,8 +106,7 @@ impl<'f> Candidate<'f> {
             seconds(tokenizer_ns),
             seconds(context_ns),
         );
-        conversation(console, &mut Chat::new(machine, &tokenizer, template, session));
-        Ok(())
+        Ok(conversation(console, &mut Chat::new(machine, &tokenizer, template, session)))
     }
 }
 

@@ -334,7 +334,7 @@ fn too_little_memory_is_told_in_numbers_and_the_machine_stays_up() {
     let output = terminal.output();
     assert_shows(output, "chain.gguf: cannot be used: a context of 256 tokens takes ");
     assert_shows(output, "3.0 MB are free; give the machine at least ");
-    assert_shows(output, ">>> /help\n/help [command]");
+    assert_shows(output, ">>> /help\nThe conversation\n  /clear");
 
     // Room for the context alone is not enough: the tokenizer needs some as well.
     let model = Model::load(&Gguf::parse(&file).unwrap()).unwrap();

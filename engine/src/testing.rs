@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 
 pub use chain_model::ChainModel;
 
+use crate::quant::TensorType;
+
 /// The types of metadata values that tests write (`enum gguf_metadata_value_type`).
 const U32: u32 = 4;
 const I32: u32 = 5;
@@ -196,4 +198,16 @@ pub fn llama2c_tokenizer<'p>(pieces: impl IntoIterator<Item = (&'p [u8], f32)> +
         file.extend(piece);
     }
     file
+}
+
+/// Return where the binary16 scales are in a block.
+pub fn scales_at(kind: TensorType) -> &'static [usize] {
+    match kind {
+        TensorType::F32 | TensorType::F16 | TensorType::BF16 => &[],
+        TensorType::Q8_0 | TensorType::Q4_0 | TensorType::Q5_0 | TensorType::IQ4_NL => &[0],
+        TensorType::Q4_1 | TensorType::Q5_1 | TensorType::Q4_K | TensorType::Q5_K => &[0, 2],
+        TensorType::Q2_K => &[80, 82],
+        TensorType::Q3_K => &[108],
+        TensorType::Q6_K => &[208],
+    }
 }

@@ -9,6 +9,7 @@ use rand_pcg::Pcg32;
 
 use super::*;
 use crate::quant::{F16, QK_K};
+use crate::testing::scales_at;
 
 /// Sums of up to a few thousand products, taken in another order.
 const REORDERED: f32 = 1e-5;
@@ -52,18 +53,6 @@ fn scale(rng: &mut Pcg32) -> F16 {
         0 => F16([0, 0]),
         1 => F16([rng.next_u32() as u8, 0x80]),
         _ => F16::from_f32((rng.next_u32() as f32 / u32::MAX as f32 - 0.5) * 0.2),
-    }
-}
-
-/// Return where the binary16 scales are in a block.
-fn scales_at(kind: TensorType) -> &'static [usize] {
-    match kind {
-        TensorType::F32 | TensorType::F16 | TensorType::BF16 => &[],
-        TensorType::Q8_0 | TensorType::Q4_0 | TensorType::Q5_0 | TensorType::IQ4_NL => &[0],
-        TensorType::Q4_1 | TensorType::Q5_1 | TensorType::Q4_K | TensorType::Q5_K => &[0, 2],
-        TensorType::Q2_K => &[80, 82],
-        TensorType::Q3_K => &[108],
-        TensorType::Q6_K => &[208],
     }
 }
 

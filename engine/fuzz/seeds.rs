@@ -13,7 +13,9 @@ fn main() -> io::Result<()> {
     write("gguf", "bpe", &gguf("gpt2", None))?;
     write("gguf", "spm", &gguf("llama", None))?;
     write("gguf", "part", &gguf("gpt2", Some(0)))?;
-    for (name, version, is_shared) in [("v0", 0, true), ("v0_unshared", 0, false), ("v1", 1, true)] {
+    for (name, version, is_shared) in
+        [("v0", 0, true), ("v0_unshared", 0, false), ("v1", 1, true), ("v2", 2, true)]
+    {
         let (model, tokenizer) = llama2c(version, is_shared);
         let len = (tokenizer.len() as u16).to_le_bytes();
         write("llama2c", name, &[&len[..], &tokenizer, &model].concat())?;

@@ -56,7 +56,7 @@ impl Cores<'_> {
     ) {
         let n_in = products[0].linear.matrix.n_in();
         let n_tokens = x.len() / n_in;
-        let quants = match products.iter().any(|product| product.linear.matrix.kind().is_quantized()) {
+        let quants = match products.iter().any(|product| product.linear.matrix.is_quantized()) {
             true => &mut quants[..x.len() / QK],
             false => &mut [],
         };

@@ -133,7 +133,7 @@ pub struct Llama2cWriter {
 }
 
 impl Llama2cWriter {
-    /// Return the file of version 0 or 1 whose weights are `weight(tensor, layer, index)`.
+    /// Return the file of version 0, 1 or 2 whose weights are `weight(tensor, layer, index)`.
     pub fn file(&self, version: u32, weight: impl Fn(&str, usize, usize) -> f32) -> Vec<u8> {
         let [dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len] =
             self.header.map(|field| field as usize);
@@ -141,6 +141,11 @@ impl Llama2cWriter {
         let mut header = self.header;
         if version == 0 && !self.is_shared {
             header[5] = -header[5];
+        }
+        // As version2_export in export.py does it.
+        let mut group_len = 64;
+        while !dim.is_multiple_of(group_len) {
+            group_len /= 2;
         }
         let mut file = Vec::new();
         if version > 0 {
@@ -150,6 +155,9 @@ impl Llama2cWriter {
         file.extend(header.iter().flat_map(|field| field.to_le_bytes()));
         if version > 0 {
             file.push(self.is_shared.into());
+            if version == 2 {
+                file.extend((group_len as u32).to_le_bytes());
+            }
             file.resize(256, 0);
         }
         let embedding = ("tok_embeddings", 1, vocab_size * dim);
@@ -162,7 +170,7 @@ impl Llama2cWriter {
         ];
         let feed_forward = ["w1", "w2", "w3"].map(|name| (name, n_layers, dim * hidden_dim));
         let rotations = ("freqs_cis", 1, dim / n_heads * seq_len);
-        // The order of legacy_export and of version1_export in export.py.
+        // The order of legacy_export, and of version1_export and version2_export.
         let mut order = Vec::new();
         if version == 0 {
             order.extend([embedding, norms[0]]);
@@ -181,11 +189,27 @@ impl Llama2cWriter {
         }
         for (name, n_layers, len) in order {
             for layer in 0..n_layers {
-                file.extend((0..len).flat_map(|i| weight(name, layer, i).to_le_bytes()));
+                let weights = (0..len).map(|i| weight(name, layer, i));
+                match version == 2 && !name.ends_with("norm") {
+                    true => file.extend(quantize_q80(&weights.collect::<Vec<f32>>(), group_len)),
+                    false => file.extend(weights.flat_map(f32::to_le_bytes)),
+                }
             }
         }
         file
     }
+}
+
+/// Return `weights` in groups of 8-bit numbers, and their scales behind them, as quantize_q80 in export.py does it.
+fn quantize_q80(weights: &[f32], group_len: usize) -> Vec<u8> {
+    let (mut quants, mut scales) = (Vec::new(), Vec::new());
+    for group in weights.chunks(group_len) {
+        let scale = group.iter().fold(0_f32, |max, weight| max.max(weight.abs())) / 127.0;
+        quants.extend(group.iter().map(|weight| libm::rintf(weight / scale) as i8 as u8));
+        scales.extend(scale.to_le_bytes());
+    }
+    quants.extend(scales);
+    quants
 }
 
 /// Return a tokenizer file of llama2.c with `pieces` and their scores.

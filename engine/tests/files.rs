@@ -64,7 +64,7 @@ fn joins_the_parts_of_a_split_model_in_any_order() {
         let gguf = found.remove(0).model.unwrap();
         assert_eq!(gguf.str("general.architecture").unwrap(), Some("llama"));
         for (name, part) in [("a", 0.0_f32), ("b", 1.0), ("c", 1.0), ("d", 2.0)] {
-            assert_eq!(gguf.tensor(name).unwrap().0.bytes[..4], part.to_le_bytes(), "{name}");
+            assert_eq!(gguf.tensor(name).unwrap().bytes[..4], part.to_le_bytes(), "{name}");
         }
         assert_eq!(gguf.file_bytes(), parts.iter().map(|part| part.len() as u64).sum());
     }
@@ -172,8 +172,8 @@ fn says_what_a_llama2c_model_lacks() {
     with(&model[..27], &["not a model file"]);
 
     let writer = Llama2cWriter { header: [4, 6, 2, 2, 1, 10, 8], is_shared: true };
-    let quantized = writer.file(2, |_, _, _| 0.0);
-    with(&quantized, &["llama2.c version \"2\" is not supported", "0 and 1"]);
+    let version_3 = writer.file(3, |_, _, _| 0.0);
+    with(&version_3, &["llama2.c version \"3\" is not supported", "0 and 1", "2 (8-bit groups)"]);
     let version_1 = writer.file(1, |_, _, _| 0.0);
     let files: [(&str, &[u8]); 2] = [("a.bin", &version_1), ("tokenizer.bin", &ten)];
     assert_eq!(found(&files), [("a.bin".into(), Ok(2 * 9 + 2))]);
@@ -185,4 +185,27 @@ fn says_what_a_llama2c_model_lacks() {
     with(&deep.file(1, |_, _, _| 0.0), &["at most 4096 layers", "[1, 1, 4097, 1, 1, 10, 1]"]);
     // Without a mark of its own, such a file is none.
     with(&odd.file(0, |_, _, _| 0.0), &["not a model file"]);
+}
+
+#[test]
+fn says_what_it_asks_of_8_bit_groups() {
+    let header = [64, 96, 1, 4, 2, 10, 8];
+    let model = Llama2cWriter { header, is_shared: true }.file(2, |_, _, i| i as f32);
+    let tokenizer = tokenizer(10);
+    let with = |at: usize, field: u32, words: &[&str]| {
+        let mut model = model.clone();
+        model[at..at + 4].copy_from_slice(&field.to_le_bytes());
+        assert_refused(&[("a.bin", &model), ("tokenizer.bin", &tokenizer)], "a.bin", words);
+    };
+    // Behind the mark and the version: dim, hidden_dim; behind five more and a byte: the group size.
+    let (dim, hidden_dim, group_size) = (8, 12, 37);
+    for size in [0, 1, 16, 48, 128, u32::MAX] {
+        let found =
+            format!("the group size of a llama2.c model of version 2 is {size}, expected a power of two");
+        with(group_size, size, &[&found, "32 or more that divides dim, which is 64"]);
+    }
+    with(dim, 32, &["the group size", "divides dim, which is 32"]);
+    with(hidden_dim, 172, &["hidden_dim of a llama2.c model of version 2 is 172", "a multiple of 32"]);
+    // With smaller groups there are more scales than the file has.
+    with(group_size, 32, &["cut short", "blk.0.ffn_up.weight"]);
 }

@@ -1,17 +1,20 @@
 //! llama2.c's own files against llama2.c's own output, and its vocabularies against `sentencepiece`.
 //!
-//! The files are karpathy's, from a folder beside the repository; `tests/reference/tokenizer_llama2.py` made the fixture.
+//! The files are karpathy's, from a folder beside the repository; `tests/reference/tokenizer_llama2.py` made the fixture of the
+//! vocabularies, and `tests/reference/llama2c_v2.py` a model of version 2 with its logits.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use engine::Token;
+use engine::cpu::{Isa, Kernels};
 use engine::format::gguf::Gguf;
 use engine::format::{File, models};
 use engine::model::Model;
 use engine::platform::OneCore;
-use engine::session::Session;
+use engine::session::{KvType, Session};
+use engine::testing::{Llama2cWriter, llama2c_tokenizer};
 use engine::tokenizer::Tokenizer;
 use serde::Deserialize;
 
@@ -110,6 +113,69 @@ fn every_form_of_one_model_tells_the_same() {
 }
 
 #[derive(Deserialize)]
+struct Reference {
+    tokens: Vec<Token>,
+    positions: Vec<Position>,
+}
+
+#[derive(Deserialize)]
+struct Position {
+    /// With the activations as they are.
+    logits: Vec<f32>,
+    /// With the activations rounded as the engine rounds them.
+    logits_int8: Vec<f32>,
+}
+
+/// Return a tokenizer file of `n` tokens.
+fn tokenizer_of(n: usize) -> Vec<u8> {
+    let pieces: Vec<String> = (0..n).map(|token| format!("<{token}>")).collect();
+    llama2c_tokenizer(pieces.iter().map(|piece| (piece.as_bytes(), -1.0)))
+}
+
+/// The logits reach 6.6.
+const VERSION_2_TOLERANCE: f32 = 1e-3;
+
+/// What rounding the activations changes: the reference of its own moves by 0.23.
+const ROUNDED_ACTIVATIONS: f32 = 0.25;
+
+#[test]
+fn version_2_equals_the_reference() {
+    let file = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama2c_v2.bin")).unwrap();
+    let Reference { tokens, positions } = serde_json::from_str(&fixture("llama2c_v2.json")).unwrap();
+    assert_eq!((tokens.len(), positions.len()), (20, 20));
+    let tokenizer = tokenizer_of(40);
+    let gguf = only_model(&[("v2.bin", &file), ("t.bin", &tokenizer)]);
+    let model = Model::load(&gguf).unwrap();
+    // Two embeddings, two layers of matrices, and the norms.
+    let n_params = 2 * 40 * 64 + 2 * (2 * 64 * 64 + 2 * 64 * 16 + 3 * 64 * 96) + 5 * 64;
+    assert_eq!((model.file_type(), model.n_params()), ("I8", n_params));
+    for isa in [Isa::Generic, Isa::GenericEmulated, Isa::Avx2, Isa::Avx2Emulated] {
+        let Some(kernels) = Kernels::of(isa) else {
+            println!("SKIPPED: this processor does not run {isa}");
+            continue;
+        };
+        let session = || Session::with_kernels(&model, &OneCore, 32, KvType::F32, kernels).unwrap();
+        let mut one_by_one = session();
+        let mut largest = [0_f32; 2];
+        for (i, Position { logits: exact, logits_int8: rounded }) in positions.iter().enumerate() {
+            let alone = one_by_one.eval(&tokens[i..=i], &mut || true).unwrap().unwrap().to_vec();
+            let at_once = session().eval(&tokens[..=i], &mut || true).unwrap().unwrap().to_vec();
+            for found in [alone, at_once] {
+                for (largest, expected) in largest.iter_mut().zip([rounded, exact]) {
+                    assert_eq!(found.len(), expected.len());
+                    // NaN must not pass for small.
+                    let off =
+                        |(a, b): (&f32, &f32)| if a.is_finite() { (a - b).abs() } else { f32::INFINITY };
+                    *largest = found.iter().zip(expected).map(off).fold(*largest, f32::max);
+                }
+            }
+        }
+        println!("{isa}: off by at most {:.1e}, {:.2} without rounded activations", largest[0], largest[1]);
+        assert!(largest[0] < VERSION_2_TOLERANCE && largest[1] < ROUNDED_ACTIVATIONS, "{isa}: {largest:?}");
+    }
+}
+
+#[derive(Deserialize)]
 struct Texts {
     texts: Vec<Text>,
 }
@@ -137,7 +203,7 @@ fn fixture(name: &str) -> String {
 /// Return a model file of as many tokens as `tokenizer`, whatever its weights.
 fn model_for(n_vocab: i32) -> Vec<u8> {
     let header = [2, 1, 1, 1, 1, n_vocab, 4];
-    engine::testing::Llama2cWriter { header, is_shared: true }.file(0, |_, _, _| 0.0)
+    Llama2cWriter { header, is_shared: true }.file(0, |_, _, _| 0.0)
 }
 
 #[test]

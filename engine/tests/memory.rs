@@ -7,10 +7,11 @@ use std::fs;
 use std::path::Path;
 
 use engine::cpu::Kernels;
-use engine::format::gguf::Gguf;
+use engine::format::{File, models};
 use engine::model::Model;
 use engine::platform::{OneCore, Workers};
 use engine::session::{KvType, Session, memory_required};
+use engine::testing::llama2c_tokenizer;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -31,10 +32,13 @@ impl Workers for InTurn {
 
 #[test]
 fn a_session_allocates_what_it_says_and_a_forward_pass_nothing() {
-    for name in ["llama", "gpt2", "qwen2", "qwen3"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/tiny_{name}.gguf"));
-        let file = fs::read(path).unwrap();
-        let gguf = Gguf::parse(&file).unwrap();
+    let tokenizer = llama2c_tokenizer([(&b"a"[..], 0.0); 40]);
+    for name in ["tiny_llama.gguf", "tiny_gpt2.gguf", "tiny_qwen2.gguf", "tiny_qwen3.gguf", "llama2c_v2.bin"]
+    {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let file = fs::read(fixtures.join(name)).unwrap();
+        let files = [File { name, bytes: &file }, File { name: "tokenizer.bin", bytes: &tokenizer }];
+        let gguf = models(&files).remove(0).model.unwrap();
         let model = Model::load(&gguf).unwrap();
         for workers in [&OneCore as &dyn Workers, &InTurn(3), &InTurn(1000)] {
             for (kv_type, n_ctx) in [(KvType::F16, 64), (KvType::F16, 37), (KvType::F32, 64)] {

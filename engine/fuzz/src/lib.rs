@@ -98,7 +98,10 @@ fn vocabulary(gguf: &mut GgufWriter, kind: &str) {
 pub fn llama2c(version: u32, is_shared: bool) -> (Vec<u8>, Vec<u8>) {
     let pieces = ["<unk>", "\n<s>\n", "\n</s>\n", " ", "a", "b", "ab", " a", "<0x0A>"];
     let tokenizer = llama2c_tokenizer(pieces.map(|piece| (piece.as_bytes(), -(piece.len() as f32))));
-    let model = Llama2cWriter { header: [8, 12, 2, 4, 2, pieces.len() as i32, 8], is_shared };
+    // 8-bit weights come in blocks of 32.
+    let (dim, hidden_dim, n_layers) = if version == 2 { (64, 32, 1) } else { (8, 12, 2) };
+    let model =
+        Llama2cWriter { header: [dim, hidden_dim, n_layers, 4, 2, pieces.len() as i32, 8], is_shared };
     (model.file(version, |_, _, i| (i % 7) as f32 - 3.0), tokenizer)
 }
 

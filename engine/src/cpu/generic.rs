@@ -1,24 +1,41 @@
 //! The inner loops in plain Rust: the definition of what every instruction set must compute.
 
+use core::ops::Range;
+
 use half::f16;
 
 use super::{Isa, Kernels};
-use crate::quant::{Activations, Block, BlockQ8_1, QK, TensorType, Weights, blocks, with_block};
+use crate::quant::{Activations, Block, BlockQ8_1, Groups, QK, TensorType, Weights, blocks, with_block};
 
 pub(super) const KERNELS: Kernels =
-    Kernels { isa: Isa::Generic, mul_mat, quantize_q8_1, attend, softmax, swiglu };
+    Kernels { isa: Isa::Generic, mul_mat, mul_mat_groups, quantize_q8_1, attend, softmax, swiglu };
 
 pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
-    with_block!(kind, B => mul_mat_of::<B>(blocks(w), x, n_in, out));
+    with_block!(kind, B => {
+        let w = blocks::<B>(w);
+        mul_mat_of(|range| w[range].iter().map(B::unpack), x, n_in, out);
+    });
 }
 
-fn mul_mat_of<B: Block>(w: &[B], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
-    let n_blocks = n_in / B::Weights::LEN;
-    let n_rows = w.len() / n_blocks;
-    let x = B::Weights::activations(x);
+fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+    mul_mat_of(|range| range.map(|i| w.block(i)), x, n_in, out);
+}
+
+/// Write the products of rows with `x (n_tokens, n_in)` to `out (n_tokens, n_rows)`; `blocks` returns a range of the rows'
+/// blocks.
+fn mul_mat_of<W: Weights, I: Iterator<Item = W>>(
+    blocks: impl Fn(Range<usize>) -> I,
+    x: Activations<'_>,
+    n_in: usize,
+    out: &mut [f32],
+) {
+    let n_blocks = n_in / W::LEN;
+    let x = W::activations(x);
+    let n_rows = out.len() / (x.len() / n_blocks);
     for (x, out) in x.chunks_exact(n_blocks).zip(out.chunks_exact_mut(n_rows)) {
-        for (w, out) in w.chunks_exact(n_blocks).zip(out) {
-            *out = w.iter().zip(x).map(|(w, x)| w.unpack().dot(x)).sum();
+        for (row, out) in out.iter_mut().enumerate() {
+            let w = blocks(row * n_blocks..(row + 1) * n_blocks);
+            *out = w.zip(x).map(|(w, x)| w.dot(x)).sum();
         }
     }
 }

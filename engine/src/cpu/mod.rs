@@ -13,7 +13,7 @@ use core::fmt;
 
 use half::f16;
 
-use crate::quant::{Activations, BlockQ8_1, QK, TensorType};
+use crate::quant::{Activations, BlockQ8_1, Groups, QK, TensorType};
 
 /// An instruction set that the engine has inner loops for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ type MulMat = fn(TensorType, &[u8], Activations<'_>, usize, &mut [f32]);
 pub struct Kernels {
     isa: Isa,
     mul_mat: MulMat,
+    mul_mat_groups: fn(Groups<'_>, Activations<'_>, usize, &mut [f32]),
     quantize_q8_1: fn(&[f32], &mut [BlockQ8_1]),
     attend: fn(&[f32], &[f16], &[f16], f32, &mut [f32], &mut [f32]),
     softmax: fn(&mut [f32]),
@@ -90,7 +91,7 @@ impl Kernels {
 
     /// Return `kernels` with the products that suit an emulated processor.
     const fn emulated(kernels: Self, isa: Isa) -> Self {
-        Self { isa, mul_mat: swar::mul_mat, ..kernels }
+        Self { isa, mul_mat: swar::mul_mat, mul_mat_groups: swar::mul_mat_groups, ..kernels }
     }
 
     /// Return which instruction set these are for.
@@ -108,6 +109,15 @@ impl Kernels {
         assert!(n_values.is_multiple_of(n_in));
         assert_eq!((w.len() / row_bytes) * (n_values / n_in), out.len());
         (self.mul_mat)(kind, w, x, n_in, out);
+    }
+
+    /// As [`Self::mul_mat`], with weights whose scales lie apart: the rows are those of `w (n_rows, n_in / QK)`.
+    pub fn mul_mat_groups(&self, w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+        assert!(n_in.is_multiple_of(QK));
+        let n_blocks = n_in / QK;
+        assert!(w.n_blocks().is_multiple_of(n_blocks) && x.quants.len().is_multiple_of(n_blocks));
+        assert_eq!((w.n_blocks() / n_blocks) * (x.quants.len() / n_blocks), out.len());
+        (self.mul_mat_groups)(w, x, n_in, out);
     }
 
     /// Quantize `x (n)` to `out (n / QK)`, rounding halves to even.

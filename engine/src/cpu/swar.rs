@@ -13,7 +13,7 @@
 use super::generic;
 use crate::quant::{
     Activations, Block, BlockIQ4_NL, BlockQ2_K, BlockQ3_K, BlockQ4_0, BlockQ4_1, BlockQ4_K, BlockQ5_0,
-    BlockQ5_1, BlockQ5_K, BlockQ6_K, BlockQ8_0, F16, QK, Quants, TensorType, blocks,
+    BlockQ5_1, BlockQ5_K, BlockQ6_K, BlockQ8_0, F16, GroupBlock, Groups, QK, Quants, TensorType, blocks,
 };
 
 /// Blocks of activations that are spread into fields at a time.
@@ -58,6 +58,17 @@ pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usiz
     }
 }
 
+/// As [`super::Kernels::mul_mat_groups`].
+pub(super) fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+    let n_blocks = n_in / QK;
+    let column = |first| (first..w.n_blocks()).step_by(n_blocks).map(|i| w.block(i));
+    mul_mat_columns(column, x, n_in, out, spread_for_bytes, |w: GroupBlock<'_>, [x]: &[_; 1]| {
+        let [first, second] = dots_bytes(w.qs, x);
+        // Below 2^63 * 32 * 127 * 128 * 2^32 < 2^114; what the shift takes off is nothing next to the activations' roundings.
+        (i128::from(fixed_point_f32(w.d)) * i128::from((first + second) * x.scale)) >> (47 - 24)
+    });
+}
+
 /// Multiply blocks by way of their bytes.
 fn mul_mat_unpacked<B, const N: usize, const GROUPS: usize>(
     w: &[u8],
@@ -88,8 +99,8 @@ fn mul_mat_unpacked<B, const N: usize, const GROUPS: usize>(
     });
 }
 
-/// Write the products of the rows `w (n_rows, n_in)` with `x (n_tokens, n_in)` to `out (n_tokens, n_rows)`; `dot` is the
-/// product of a block with its `N` blocks of activations in units of 2^-24 times those of the activations' scales.
+/// Write the products of the rows `w (n_rows, n_in)` with `x (n_tokens, n_in)` to `out (n_tokens, n_rows)`; for `spread` and
+/// `dot` see [`mul_mat_columns`].
 fn mul_mat_of<B: Block, const N: usize, const FACTORS: usize>(
     w: &[u8],
     x: Activations<'_>,
@@ -100,7 +111,22 @@ fn mul_mat_of<B: Block, const N: usize, const FACTORS: usize>(
 ) {
     let n_blocks = n_in / (N * QK);
     let w = blocks::<B>(w);
-    let n_rows = w.len() / n_blocks;
+    mul_mat_columns(|first| w[first..].iter().step_by(n_blocks), x, n_in, out, spread, dot);
+}
+
+/// Write the products of rows with `x (n_tokens, n_in)` to `out (n_tokens, n_rows)`: `column` returns a block and those below
+/// it in the following rows, `spread` the factors of a block of activations, and `dot` the product of a block with its `N`
+/// blocks of activations in units of 2^-24 times those of the activations' scales.
+fn mul_mat_columns<B, I: Iterator<Item = B>, const N: usize, const FACTORS: usize>(
+    column: impl Fn(usize) -> I,
+    x: Activations<'_>,
+    n_in: usize,
+    out: &mut [f32],
+    spread: impl Fn(&[i8; QK]) -> [i64; FACTORS],
+    dot: impl Fn(B, &[Spread<FACTORS>; N]) -> i128,
+) {
+    let n_blocks = n_in / (N * QK);
+    let n_rows = out.len() / (x.quants.len() / (n_in / QK));
     for (x, out) in x.quants.chunks_exact(n_in / QK).zip(out.chunks_exact_mut(n_rows)) {
         out.fill(0.0);
         let largest = x.iter().fold(0.0, |largest, x| x.d.max(largest));
@@ -121,7 +147,7 @@ fn mul_mat_of<B: Block, const N: usize, const FACTORS: usize>(
                 let mut sums = [0_i128; N_ROWS];
                 for (block, x) in spreads.iter().enumerate() {
                     let first = i * N_ROWS * n_blocks + part * (N_SPREADS / N) + block;
-                    for (w, sum) in w[first..].iter().step_by(n_blocks).zip(&mut sums[..out.len()]) {
+                    for (w, sum) in column(first).zip(&mut sums[..out.len()]) {
                         *sum += dot(w, x);
                     }
                 }
@@ -157,6 +183,18 @@ fn fixed_point(number: F16) -> i64 {
     let leading = i64::from(exponent != 0);
     let magnitude = (fraction | leading << 10) << (exponent - leading);
     let sign = -(bits >> 15);
+    (magnitude ^ sign) - sign
+}
+
+/// Return the number in units of 2^-47, cut off below them and above 2^16. (No model has such scales; nor infinities and NaN,
+/// which come out as numbers.)
+#[inline(always)]
+fn fixed_point_f32(number: f32) -> i64 {
+    let bits = i64::from(number.to_bits());
+    let (exponent, fraction) = (bits >> 23 & 0xff, bits & 0x7f_ffff);
+    // At 2^15, whose exponent is 127 + 15, the leading one stands highest; subnormals are cut off with their whole fraction.
+    let magnitude = ((fraction | 1 << 23) << 39) >> (142 - exponent).clamp(0, 63);
+    let sign = -(bits >> 31);
     (magnitude ^ sign) - sign
 }
 

@@ -148,6 +148,62 @@ fn products_agree_whatever_the_type_and_the_instruction_set() {
 }
 
 #[test]
+fn products_of_groups_agree_wherever_their_rows_begin() {
+    let mut rng = Pcg32::seed_from_u64(2);
+    for (n_rows, n_blocks, group_len, n_tokens) in
+        [(1, 1, 32, 1), (8, 3, 32, 2), (6, 3, 64, 1), (24, 1, 256, 3), (40, 50, 128, 1), (16, 52, 64, 2)]
+    {
+        let n_in = n_blocks * QK;
+        let mut quants = alloc::vec![0; n_rows * n_in];
+        rng.fill_bytes(&mut quants);
+        quants[..QK].fill(0x80);
+        // Scales as models have them; some are zero, tiny or large.
+        let mut scales = floats(&mut rng, quants.len() / group_len);
+        scales.iter_mut().for_each(|scale| *scale *= 1e-3);
+        for (scale, other) in scales.iter_mut().skip(1).step_by(3).zip([0.0, -1e-7, 7.0, 1e-30, -300.0]) {
+            *scale = other;
+        }
+        let bytes: Vec<u8> = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+        let mut x = (Vec::new(), Vec::new());
+        for _ in 0..n_tokens {
+            push_activations(&mut rng, n_in, &mut x);
+        }
+        let x = Activations { floats: &x.0, quants: &x.1 };
+        let w = Groups::new(&quants, &bytes, group_len).unwrap();
+
+        // The definition; then all rows, those behind the first, and the second alone.
+        let weights: Vec<f32> =
+            (quants.iter().enumerate()).map(|(i, &q)| f32::from(q as i8) * scales[i / group_len]).collect();
+        let floats: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+        let values: Vec<f32> = x.quants.iter().flat_map(|x| x.qs.map(|q| x.d * f32::from(q))).collect();
+        for rows in [0..n_rows, 1..n_rows, 1..n_rows.min(2)] {
+            if rows.is_empty() {
+                continue;
+            }
+            let w = w.cut(rows.start * n_blocks..rows.end * n_blocks);
+            let mut found = alloc::vec![f32::NAN; rows.len() * n_in];
+            w.dequantize(&mut found);
+            assert_eq!(found, weights[rows.start * n_in..rows.end * n_in]);
+            let of_floats = Activations { floats: &values, quants: &[] };
+            let floats = &floats[4 * rows.start * n_in..4 * rows.end * n_in];
+            let expected = defined(TensorType::F32, floats, of_floats, n_in);
+            for kernels in faster().into_iter().chain([generic()]) {
+                let mut found = alloc::vec![f32::NAN; n_tokens * rows.len()];
+                kernels.mul_mat_groups(w, x, n_in, &mut found);
+                for (i, (found, (expected, size))) in found.iter().zip(&expected).enumerate() {
+                    assert!(
+                        (f64::from(*found) - expected).abs() <= ROUNDED * size,
+                        "{}: product {i} of rows {rows:?} of {n_in} in groups of {group_len} is {found}, \
+                         expected {expected}",
+                        kernels.isa()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn quantized_activations_are_the_same_everywhere() {
     let mut rng = Pcg32::seed_from_u64(3);
     let mut x = floats(&mut rng, 8 * QK);

@@ -1,20 +1,20 @@
 //! llama2.c's own files: a model `.bin`, and the `tokenizer.bin` that goes with it.
 //!
 //! Follows run.c, export.py and tokenizer.py of karpathy/llama2.c. Version 0 has a header of seven integers and no mark of
-//! its own; version 1 begins with "ak42" (as a number, so that the bytes are "24ka"). Both hold 32-bit floats, which stay
-//! where they are. Version 2 (8-bit groups) is not read. What is read is described as a GGUF file of the architecture
-//! "llama" would be.
+//! its own; the others begin with "ak42" (as a number, so that the bytes are "24ka"). Versions 0 and 1 hold 32-bit floats;
+//! version 2 holds matrices of 8-bit weights, a scale for each group of them behind each. All of them stay where they are.
+//! What is read is described as a GGUF file of the architecture "llama" would be.
 
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 
 use hashbrown::HashMap;
 
 use super::gguf::{Array, Gguf, Layout, Strings, Tensor, Value, bad_value};
 use super::reader::Reader;
 use crate::Error;
+use crate::quant::{Groups, QK};
 
 /// `0x616b3432`, "ak42".
 const MAGIC: [u8; 4] = 0x616b_3432_u32.to_le_bytes();
@@ -28,6 +28,10 @@ const MAX_DIMENSION: u32 = 1 << 24;
 
 /// Above any model there is, so that the descriptions of the tensors fit into a small machine.
 const MAX_LAYERS: u32 = 1 << 12;
+
+/// ggml's numbers of 32-bit floats and of signed bytes.
+const F32: u32 = 0;
+const I8: u32 = 24;
 
 /// What run.c adds to the mean square in RMS norm.
 const NORM_EPS: f64 = 1e-5;
@@ -51,6 +55,8 @@ pub struct Checkpoint<'a> {
     seq_len: u32,
     /// Whether the embedding also makes the logits.
     is_shared: bool,
+    /// How many weights share a scale, where they are 8-bit.
+    group_len: Option<u32>,
 }
 
 /// A tokenizer file. Having one tells that every piece lies inside the file.
@@ -73,8 +79,8 @@ impl<'a> Checkpoint<'a> {
             reader.take(HEADER_BYTES as u64, "the header")?;
             reader.at = MAGIC.len();
             version = reader.u32("the version")?;
-            if version != 1 {
-                let (found, known) = (version.to_string(), "0 and 1 (32-bit floats)");
+            if !(1..=2).contains(&version) {
+                let (found, known) = (version.to_string(), "0 and 1 (32-bit floats), 2 (8-bit groups)");
                 return Err(Error::Unsupported { what: "llama2.c version", found, known });
             }
         } else if file.len() < LEGACY_HEADER_BYTES {
@@ -89,6 +95,7 @@ impl<'a> Checkpoint<'a> {
         if !has_magic {
             header[5] = (header[5] as i32).unsigned_abs();
         }
+        let group_len = if version == 2 { Some(reader.u32("the header")?) } else { None };
         let [dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len] = header;
         let fits = header.iter().all(|field| (1..=MAX_DIMENSION).contains(field))
             && n_layers <= MAX_LAYERS
@@ -103,6 +110,9 @@ impl<'a> Checkpoint<'a> {
             );
             return Err(bad_value("the header of a llama2.c model", &expected, format!("{header:?}")));
         }
+        if let Some(group_len) = group_len {
+            check_groups(group_len, dim, hidden_dim)?;
+        }
         Ok(Some(Self {
             file,
             version,
@@ -114,6 +124,7 @@ impl<'a> Checkpoint<'a> {
             vocab_size,
             seq_len,
             is_shared,
+            group_len,
         }))
     }
 
@@ -158,7 +169,8 @@ impl<'a> Checkpoint<'a> {
         let n_embd_head = dim / u64::from(self.n_heads);
         let n_embd_kv = n_embd_head * u64::from(self.n_kv_heads);
         let start = if self.version == 0 { LEGACY_HEADER_BYTES } else { HEADER_BYTES };
-        let mut weights = Weights { reader: Reader { file: self.file, at: start }, tensors: HashMap::new() };
+        let reader = Reader { file: self.file, at: start };
+        let mut weights = Weights { reader, tensors: HashMap::new(), group_len: None };
         let [norm, square] = [[dim, 1], [dim, dim]];
         let attention = [("attn_q", square), ("attn_k", [dim, n_embd_kv]), ("attn_v", [dim, n_embd_kv])];
         let feed_forward =
@@ -170,6 +182,8 @@ impl<'a> Checkpoint<'a> {
             weights.take_layers(self.n_layers, "attn_norm", norm)?;
             weights.take_layers(self.n_layers, "ffn_norm", norm)?;
             weights.take("output_norm", norm)?;
+            // Only the norms are floats in every version.
+            weights.group_len = self.group_len;
             weights.take("token_embd", [dim, vocab_size])?;
         }
         for (name, shape) in attention {
@@ -204,20 +218,33 @@ impl<'a> Checkpoint<'a> {
 struct Weights<'a> {
     reader: Reader<'a>,
     tensors: HashMap<Cow<'a, str>, Tensor<'a>>,
+    /// How many of the next weights share a scale; they are floats where there is none.
+    group_len: Option<u32>,
 }
 
 impl Weights<'_> {
-    /// Read the floats of `shape` for each of `n_layers` layers.
+    /// Read the weights of `shape` for each of `n_layers` layers.
     fn take_layers(&mut self, n_layers: u32, name: &str, shape: [u64; 2]) -> Result<(), Error> {
         (0..n_layers).try_for_each(|i| self.take(&format!("blk.{i}.{name}"), shape))
     }
 
-    /// Read the floats of `shape` as the weights of `name`.
+    /// Read the weights of `shape` as those of `name`.
     fn take(&mut self, name: &str, shape: [u64; 2]) -> Result<(), Error> {
         let name: Cow<'_, str> = Cow::Owned(String::from(name) + ".weight");
-        let bytes = self.reader.take(shape[0].saturating_mul(shape[1]).saturating_mul(4), &name)?;
-        // ggml's number of 32-bit floats is 0.
-        let tensor = Tensor { name: name.clone(), shape: vec![shape[0], shape[1]], ggml_type: 0, bytes };
+        // At most 2^48, as no dimension is above 2^24.
+        let n_weights = shape[0] * shape[1];
+        let mut tensor =
+            Tensor { name: name.clone(), shape: shape.to_vec(), ggml_type: F32, bytes: &[], groups: None };
+        match self.group_len {
+            None => tensor.bytes = self.reader.take(4 * n_weights, &name)?,
+            Some(group_len) => {
+                let quants = self.reader.take(n_weights, &name)?;
+                let what = format!("the scales of {name}");
+                let scales = self.reader.take(4 * (n_weights / u64::from(group_len)), &what)?;
+                tensor.ggml_type = I8;
+                tensor.groups = Groups::new(quants, scales, group_len as usize);
+            }
+        }
         self.tensors.insert(name, tensor);
         Ok(())
     }
@@ -282,6 +309,21 @@ impl<'a> TokenizerBin<'a> {
             Some(f32::from_le_bytes(*score))
         })
     }
+}
+
+/// Return an error unless rows of `dim` and `hidden_dim` are whole blocks of 8-bit weights, and every matrix, which has `dim`
+/// rows or columns, is whole groups.
+fn check_groups(group_len: u32, dim: u32, hidden_dim: u32) -> Result<(), Error> {
+    let what = |what: &str| format!("{what} of a llama2.c model of version 2");
+    if !Groups::is_group_len(group_len as usize) || !dim.is_multiple_of(group_len) {
+        let expected = format!("a power of two of {QK} or more that divides dim, which is {dim}");
+        return Err(bad_value(&what("the group size"), &expected, group_len.to_string()));
+    }
+    if !(hidden_dim as usize).is_multiple_of(QK) {
+        let expected = format!("a multiple of {QK} (version 1 may have any)");
+        return Err(bad_value(&what("hidden_dim"), &expected, hidden_dim.to_string()));
+    }
+    Ok(())
 }
 
 /// Return whether `piece` names a byte, `<0x0A>`.

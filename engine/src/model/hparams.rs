@@ -86,7 +86,7 @@ impl HParams {
 /// padded to a round number.
 fn n_vocab(gguf: &Gguf<'_>) -> Result<usize, Error> {
     let name = "token_embd.weight";
-    let (tensor, _) = gguf.tensor(name)?;
+    let tensor = gguf.tensor(name)?;
     let n_rows = tensor.shape.get(1).copied().unwrap_or(1);
     let n_vocab = match usize::try_from(n_rows) {
         Ok(n_rows) if n_rows <= MAX_DIMENSION => n_rows,

@@ -7,18 +7,23 @@ use core::ops::Range;
 use crate::Error;
 use crate::cpu::Kernels;
 use crate::format::gguf::{Gguf, Tensor};
-use crate::quant::{Activations, TensorType};
+use crate::quant::{Activations, Groups, QK, TensorType};
 
 /// A weight matrix `(n_out, n_in)`: row `i` makes output `i`. It borrows its rows from the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix<'a> {
     n_in: usize,
     n_out: usize,
-    kind: TensorType,
-    /// Bytes of a row.
-    row_bytes: usize,
-    /// The rows, one after the other, as blocks of their type.
-    rows: &'a [u8],
+    rows: Rows<'a>,
+}
+
+/// The rows of a matrix, one after the other.
+#[derive(Clone, Copy, Debug)]
+enum Rows<'a> {
+    /// Blocks of a type, so many bytes to a row.
+    Blocks { kind: TensorType, row_bytes: usize, bytes: &'a [u8] },
+    /// Blocks whose scales lie apart.
+    Groups(Groups<'a>),
 }
 
 impl<'a> Matrix<'a> {
@@ -27,10 +32,17 @@ impl<'a> Matrix<'a> {
     /// # Errors
     /// When it is missing, of a type that the engine does not compute with, or of another shape than `(n_out, n_in)`.
     pub(super) fn load(gguf: &Gguf<'a>, name: &str, n_in: usize, n_out: usize) -> Result<Self, Error> {
-        let (tensor, kind) = gguf.tensor(name)?;
+        let tensor = gguf.tensor(name)?;
         check_shape(tensor, &[n_in as u64, n_out as u64])?;
         // The reader has seen to it that rows are whole blocks, and has cut the bytes to the shape's size.
-        Ok(Self { n_in, n_out, kind, row_bytes: tensor.bytes.len() / n_out, rows: tensor.bytes })
+        let rows = match tensor.groups {
+            Some(groups) => Rows::Groups(groups),
+            None => {
+                let row_bytes = tensor.bytes.len() / n_out;
+                Rows::Blocks { kind: tensor.kind()?, row_bytes, bytes: tensor.bytes }
+            }
+        };
+        Ok(Self { n_in, n_out, rows })
     }
 
     /// Return the number of inputs, the width of a row.
@@ -43,14 +55,20 @@ impl<'a> Matrix<'a> {
         self.n_out
     }
 
-    /// Return the type of the weights.
-    pub(crate) fn kind(&self) -> TensorType {
-        self.kind
+    /// Return whether the weights meet quantized activations.
+    pub(crate) fn is_quantized(&self) -> bool {
+        match self.rows {
+            Rows::Blocks { kind, .. } => kind.is_quantized(),
+            Rows::Groups(_) => true,
+        }
     }
 
     /// Write row `row` as floats to `out (n_in)`.
     pub(crate) fn dequantize_row(&self, row: usize, out: &mut [f32]) {
-        self.kind.dequantize(self.bytes(row..row + 1), out);
+        match self.cut(row..row + 1) {
+            Rows::Blocks { kind, bytes, .. } => kind.dequantize(bytes, out),
+            Rows::Groups(groups) => groups.dequantize(out),
+        }
     }
 
     /// Write the products of `rows` with the activations of `n_tokens` tokens to `out (n_tokens, rows.len())`.
@@ -61,11 +79,21 @@ impl<'a> Matrix<'a> {
         x: Activations<'_>,
         out: &mut [f32],
     ) {
-        kernels.mul_mat(self.kind, self.bytes(rows), x, self.n_in, out);
+        match self.cut(rows) {
+            Rows::Blocks { kind, bytes, .. } => kernels.mul_mat(kind, bytes, x, self.n_in, out),
+            Rows::Groups(groups) => kernels.mul_mat_groups(groups, x, self.n_in, out),
+        }
     }
 
-    fn bytes(&self, rows: Range<usize>) -> &'a [u8] {
-        &self.rows[rows.start * self.row_bytes..rows.end * self.row_bytes]
+    /// Return some of the rows.
+    fn cut(&self, rows: Range<usize>) -> Rows<'a> {
+        let of = |row_len| rows.start * row_len..rows.end * row_len;
+        match self.rows {
+            Rows::Blocks { kind, row_bytes, bytes } => {
+                Rows::Blocks { kind, row_bytes, bytes: &bytes[of(row_bytes)] }
+            }
+            Rows::Groups(groups) => Rows::Groups(groups.cut(of(self.n_in / QK))),
+        }
     }
 }
 

@@ -74,7 +74,7 @@ impl<'g, 'a> Tensors<'g, 'a> {
     /// When it is missing, of a type that the engine does not compute with, or of another shape.
     pub(super) fn matrix(&mut self, name: &str, n_in: usize, n_out: usize) -> Result<Matrix<'a>, Error> {
         let matrix = Matrix::load(self.gguf, name, n_in, n_out)?;
-        self.taken.insert(&self.gguf.tensor(name)?.0.name);
+        self.taken.insert(&self.gguf.tensor(name)?.name);
         Ok(matrix)
     }
 
@@ -83,8 +83,9 @@ impl<'g, 'a> Tensors<'g, 'a> {
     /// # Errors
     /// When it is missing, or of another type or shape.
     pub(super) fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
-        let (tensor, kind) = self.gguf.tensor(name)?;
+        let tensor = self.gguf.tensor(name)?;
         check_shape(tensor, &[len as u64])?;
+        let kind = tensor.kind()?;
         if kind != TensorType::F32 {
             return Err(Error::BadTensor {
                 name: name.to_string(),

@@ -1,13 +1,14 @@
 //! Tensor types: how a block of weights lies in a file, and what it is worth as floats.
 //!
-//! One file per block type. The layouts are ggml's (`ggml/src/ggml-common.h` of llama.cpp defines them); every block is
-//! a byte array in memory (alignment 1), so that a file can be used wherever it lies. The inner loops over blocks are in
-//! [`crate::cpu`].
+//! One file per block type. The layouts are ggml's (`ggml/src/ggml-common.h` of llama.cpp defines them), but for [`Groups`],
+//! which are llama2.c's; every block is a byte array in memory (alignment 1), so that a file can be used wherever it lies. The
+//! inner loops over blocks are in [`crate::cpu`].
 
 #![allow(non_camel_case_types, reason = "the types are called as ggml calls them")]
 
 mod block;
 mod float;
+mod groups;
 mod iq4_nl;
 mod q2_k;
 mod q3_k;
@@ -23,6 +24,7 @@ mod q8_1;
 
 pub use block::{Block, Quants, Weights};
 pub use float::{BF16, F16};
+pub use groups::{GroupBlock, Groups};
 pub use iq4_nl::{BlockIQ4_NL, IQ4_NL_VALUES};
 pub use q2_k::BlockQ2_K;
 pub use q3_k::BlockQ3_K;

@@ -135,3 +135,22 @@ fn six_bit_scales_lie_where_ggml_puts_them() {
     let packed = ScalesAndOffsets([first(&scales), first(&offsets), others]);
     assert_eq!(packed.unpack(), [scales, offsets]);
 }
+
+#[test]
+fn groups_need_a_scale_each_and_a_power_of_two_of_blocks() {
+    for (n_quants, n_scales, group_len, expected) in [
+        (192, 3, 64, true),
+        (192, 6, 32, true),
+        (192, 2, 96, false),
+        (64, 4, 16, false),
+        (192, 2, 64, false),
+        (192, 4, 64, false),
+        (96, 1, 64, false),
+        (80, 1, 64, false),
+    ] {
+        let groups = Groups::new(&[0; 192][..n_quants], &[0; 24][..4 * n_scales], group_len);
+        assert_eq!(groups.is_some(), expected, "{n_quants} in groups of {group_len}, {n_scales} scales");
+    }
+    assert!(Groups::new(&[0; 64], &[0; 5], 64).is_none());
+    assert!(Groups::new(&[], &[], 0).is_none());
+}

@@ -47,6 +47,8 @@ pub(super) const AVX2: Kernels = Kernels {
     // SAFETY: the table is handed out only where `has_avx2`, which is all that this function needs.
     mul_mat: |kind, w, x, n_in, out| unsafe { avx2::mul_mat(kind, w, x, n_in, out) },
     // SAFETY: as above.
+    mul_mat_groups: |w, x, n_in, out| unsafe { avx2::mul_mat_groups(w, x, n_in, out) },
+    // SAFETY: as above.
     quantize_q8_1: |x, out| unsafe { avx2::quantize_q8_1(x, out) },
     // SAFETY: as above.
     attend: |q, k, v, scale, scores, out| unsafe { avx2::attend(q, k, v, scale, scores, out) },

@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 
 use crate::Error;
 use crate::format::reader::Reader;
-use crate::quant::TensorType;
+use crate::quant::{Groups, TensorType};
 pub(crate) use value::Layout;
 pub use value::{Array, Strings, Value};
 
@@ -39,6 +39,22 @@ pub struct Tensor<'a> {
     pub ggml_type: u32,
     /// The weights, exactly as many bytes as the shape takes in a supported type; empty where the type is not supported.
     pub bytes: &'a [u8],
+    /// The weights in place of `bytes`, where their scales lie apart; no GGUF file has such.
+    pub groups: Option<Groups<'a>>,
+}
+
+impl Tensor<'_> {
+    /// Return the type of the weights in `bytes`.
+    ///
+    /// # Errors
+    /// When it is not one that the engine computes with.
+    pub fn kind(&self) -> Result<TensorType, Error> {
+        TensorType::from_ggml(self.ggml_type).ok_or_else(|| Error::BadTensor {
+            name: self.name.to_string(),
+            expected: format!("one of {}", TensorType::SUPPORTED),
+            found: format!("{} (ggml type {})", TensorType::ggml_name(self.ggml_type), self.ggml_type),
+        })
+    }
 }
 
 /// A parsed file. Having one tells that metadata and tensors lie inside the file and that no name occurs twice.
@@ -96,21 +112,9 @@ impl<'a> Gguf<'a> {
     /// Return the tensor called `name`.
     ///
     /// # Errors
-    /// When there is none, or when its type is not one that the engine computes with.
-    pub fn tensor(&self, name: &str) -> Result<(&Tensor<'a>, TensorType), Error> {
-        let tensor = self.tensors.get(name).ok_or_else(|| Error::MissingTensor { name: name.to_string() })?;
-        match TensorType::from_ggml(tensor.ggml_type) {
-            Some(kind) => Ok((tensor, kind)),
-            None => Err(Error::BadTensor {
-                name: name.to_string(),
-                expected: format!("one of {}", TensorType::SUPPORTED),
-                found: format!(
-                    "{} (ggml type {})",
-                    TensorType::ggml_name(tensor.ggml_type),
-                    tensor.ggml_type
-                ),
-            }),
-        }
+    /// When there is none.
+    pub fn tensor(&self, name: &str) -> Result<&Tensor<'a>, Error> {
+        self.tensors.get(name).ok_or_else(|| Error::MissingTensor { name: name.to_string() })
     }
 
     /// Return whether there is a tensor called `name`.

@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
         }
         let ggml_type = self.u32(name)?;
         let offset = self.u64(name)?;
-        Ok((Tensor { name: Cow::Borrowed(name), shape, ggml_type, bytes: &[] }, offset))
+        Ok((Tensor { name: Cow::Borrowed(name), shape, ggml_type, bytes: &[], groups: None }, offset))
     }
 }
 

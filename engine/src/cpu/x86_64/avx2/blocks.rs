@@ -5,7 +5,8 @@ use core::arch::x86_64::*;
 use super::fold::{fold_i16, fold_i32};
 use super::vectors::{LANES, load_i8, load_u8x16, to_array};
 use crate::quant::{
-    BlockIQ4_NL, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, BlockQ8_1, F16, IQ4_NL_VALUES, QK,
+    BlockIQ4_NL, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, BlockQ8_1, F16, Groups,
+    IQ4_NL_VALUES, QK,
 };
 
 /// Rows that share one step to floats.
@@ -17,6 +18,16 @@ pub(super) fn mul_mat_q8_0_q8_1(w: &[BlockQ8_0], x: &[BlockQ8_1], n_blocks: usiz
         let xq = load_i8(&x.qs);
         let products = fold_i32(w.map(|w| signed_products(load_i8(&w.qs), xq)));
         add_scaled(acc, products, scales(w.map(|w| w.d)), x)
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn mul_mat_groups_q8_1(w: Groups<'_>, x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
+    mul_mat_at(w.quants(), x, n_blocks, out, |qs, at, x, acc| {
+        let xq = load_i8(&x.qs);
+        let products = fold_i32(qs.map(|qs| signed_products(load_i8(qs), xq)));
+        let [a, b, c, d, e, f, g, h] = at.map(|at| w.scale(at));
+        add_scaled(acc, products, _mm256_setr_ps(a, b, c, d, e, f, g, h), x)
     });
 }
 
@@ -89,16 +100,28 @@ fn mul_mat<B>(
     out: &mut [f32],
     step: impl Fn([&B; ROWS], &BlockQ8_1, __m256) -> __m256,
 ) {
+    mul_mat_at(w, x, n_blocks, out, |w, _, x, acc| step(w, x, acc));
+}
+
+/// As [`mul_mat`], for a `step` that is told at which places of `w` the blocks are, too.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn mul_mat_at<B>(
+    w: &[B],
+    x: &[BlockQ8_1],
+    n_blocks: usize,
+    out: &mut [f32],
+    step: impl Fn([&B; ROWS], [usize; ROWS], &BlockQ8_1, __m256) -> __m256,
+) {
     let n_rows = w.len() / n_blocks;
     for first in (0..n_rows).step_by(ROWS) {
         // Behind the last row it stands in for those that are missing; their sums are not kept.
-        let rows: [&[B]; ROWS] =
-            core::array::from_fn(|i| &w[(first + i).min(n_rows - 1) * n_blocks..][..n_blocks]);
+        let starts: [usize; ROWS] = core::array::from_fn(|i| (first + i).min(n_rows - 1) * n_blocks);
+        let rows = starts.map(|start| &w[start..][..n_blocks]);
         let kept = ROWS.min(n_rows - first);
         for (x, out) in x.chunks_exact(n_blocks).zip(out.chunks_exact_mut(n_rows)) {
             let mut acc = _mm256_setzero_ps();
             for (block, x) in x.iter().enumerate() {
-                acc = step(rows.map(|row| &row[block]), x, acc);
+                acc = step(rows.map(|row| &row[block]), starts.map(|start| start + block), x, acc);
             }
             out[first..first + kept].copy_from_slice(&to_array(acc)[..kept]);
         }

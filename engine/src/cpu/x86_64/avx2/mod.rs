@@ -13,7 +13,7 @@ mod vectors;
 
 pub(super) use ops::{attend, quantize_q8_1, softmax, swiglu};
 
-use crate::quant::{Activations, QK, QK_K, TensorType, blocks as cast};
+use crate::quant::{Activations, Groups, QK, QK_K, TensorType, blocks as cast};
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
@@ -36,4 +36,9 @@ pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usiz
         TensorType::Q5_K => super_blocks::mul_mat_q5_k_q8_1(cast(w), supers, n_supers, out),
         TensorType::Q6_K => super_blocks::mul_mat_q6_k_q8_1(cast(w), supers, n_supers, out),
     }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+    blocks::mul_mat_groups_q8_1(w, x.quants, n_in / QK, out);
 }

@@ -52,9 +52,9 @@ pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usiz
         TensorType::IQ4_NL => mul_mat_unpacked::<BlockIQ4_NL, _, _>(w, x, n_in, out),
         TensorType::Q2_K => mul_mat_unpacked::<BlockQ2_K, _, _>(w, x, n_in, out),
         TensorType::Q3_K => mul_mat_unpacked::<BlockQ3_K, _, _>(w, x, n_in, out),
-        TensorType::Q4_K => mul_mat_unpacked::<BlockQ4_K, _, _>(w, x, n_in, out),
+        TensorType::Q4_K => mul_mat_of(w, x, n_in, out, spread_for_nibbles, dot_q4_k),
         TensorType::Q5_K => mul_mat_unpacked::<BlockQ5_K, _, _>(w, x, n_in, out),
-        TensorType::Q6_K => mul_mat_unpacked::<BlockQ6_K, _, _>(w, x, n_in, out),
+        TensorType::Q6_K => mul_mat_of(w, x, n_in, out, spread_for_bytes, dot_q6_k),
     }
 }
 
@@ -67,6 +67,40 @@ pub(super) fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out
         // Below 2^63 * 32 * 127 * 128 * 2^32 < 2^114; what the shift takes off is nothing next to the activations' roundings.
         (i128::from(fixed_point_f32(w.d)) * i128::from((first + second) * x.scale)) >> (47 - 24)
     });
+}
+
+/// Return the product of a super-block, whose rows of bytes hold two blocks each.
+#[inline(always)]
+fn dot_q4_k(w: &BlockQ4_K, x: &[Spread<8>; 8]) -> i128 {
+    let [scales, offsets] = w.scales.unpack();
+    // Both sums are below 256 * 63 * 15 * 127 * 2^32 < 2^57.
+    let (mut products, mut sums) = (0, 0);
+    for (row, x) in x.iter().enumerate() {
+        let [a, b, c, d] = words(&w.qs[row / 2]).map(|word| word >> (4 * (row % 2)));
+        let dot = dot_16_nibbles([a, c, a >> 8, c >> 8], &x.factors[..4])
+            + dot_16_nibbles([b, d, b >> 8, d >> 8], &x.factors[4..]);
+        products += i64::from(scales[row]) * dot * x.scale;
+        sums += i64::from(offsets[row]) * x.sum() * x.scale;
+    }
+    i128::from(fixed_point(w.d)) * i128::from(products) - i128::from(fixed_point(w.m)) * i128::from(sums)
+}
+
+/// Return the product of a super-block; its six bits are put together eight weights at a time.
+#[inline(always)]
+fn dot_q6_k(w: &BlockQ6_K, x: &[Spread<16>; 8]) -> i128 {
+    // Below 256 * 128 * 63 * 127 * 2^32 < 2^60.
+    let mut products = 0;
+    for (row, (x, scales)) in x.iter().zip(w.scales.as_chunks::<2>().0).enumerate() {
+        let (half, i) = (row / 4, row % 4);
+        let (low, high) = (words(&w.ql[half][i % 2]), words(&w.qh[half]));
+        let six_bits = core::array::from_fn(|k| {
+            low[k] >> (4 * (i / 2)) & every_byte(0xf) | (high[k] >> (2 * i) & every_byte(3)) << 4
+        });
+        let [first, second] = dots_words(six_bits, x);
+        let [first, second] = [first - 32 * x.sums[0], second - 32 * x.sums[1]];
+        products += (i64::from(scales[0]) * first + i64::from(scales[1]) * second) * x.scale;
+    }
+    i128::from(fixed_point(w.d)) * i128::from(products)
 }
 
 /// Multiply blocks by way of their bytes.
@@ -198,8 +232,8 @@ fn fixed_point_f32(number: f32) -> i64 {
     (magnitude ^ sign) - sign
 }
 
-/// Return the quants in fields of 16 bits for [`dot_nibbles`]: factors 0 to 3 meet the low nibbles of the even bytes,
-/// their high nibbles, and those of the odd bytes of the first eight; factors 4 to 7 the second eight.
+/// Return the quants in fields of 16 bits, for [`dot_16_nibbles`]: in the first four factors every other one from quants 0,
+/// 16, 1 and 17 on, in the others from 8, 24, 9 and 25 on.
 fn spread_for_nibbles(qs: &[i8; QK]) -> [i64; 8] {
     core::array::from_fn(|factor| {
         let first = factor / 4 * 8 + [0, QK / 2, 1, QK / 2 + 1][factor % 4];
@@ -207,24 +241,28 @@ fn spread_for_nibbles(qs: &[i8; QK]) -> [i64; 8] {
     })
 }
 
-/// Return the sum of nibble times quant.
+/// Return the sum of nibble times quant: the bytes' low nibbles meet the first 16 quants, the high ones the others.
 #[inline(always)]
 fn dot_nibbles(nibbles: &[u8; QK / 2], factors: &[i64; 8]) -> i64 {
     let (halves, _) = nibbles.as_chunks::<8>();
     let mut dot = 0;
     for (half, factors) in halves.iter().zip(factors.as_chunks::<4>().0) {
         let q = u64::from_le_bytes(*half);
-        let fields = |shift: u32| (q >> shift & 0x000f_000f_000f_000f) as i64;
-        let products = fields(0)
-            .wrapping_mul(factors[0])
-            .wrapping_add(fields(4).wrapping_mul(factors[1]))
-            .wrapping_add(fields(8).wrapping_mul(factors[2]))
-            .wrapping_add(fields(12).wrapping_mul(factors[3]));
-        // The uppermost field is at most 16 * 15 * 127, which fits; the lower ones together are less than half a unit of
-        // it to either side, so that rounding takes them off.
-        dot += products.wrapping_add(1 << 47) >> 48;
+        dot += dot_16_nibbles([q, q >> 4, q >> 8, q >> 12], factors);
     }
     dot
+}
+
+/// Return the sum of nibble times quant, of the nibbles that are the lowest in each 16 bits of the words.
+#[inline(always)]
+fn dot_16_nibbles(words: [u64; 4], factors: &[i64]) -> i64 {
+    let mut products = 0_i64;
+    for (word, &factor) in words.into_iter().zip(factors) {
+        products = products.wrapping_add(((word & 0x000f_000f_000f_000f) as i64).wrapping_mul(factor));
+    }
+    // The uppermost field is at most 16 * 15 * 127, which fits; the lower ones together are less than half a unit of it to
+    // either side, so that rounding takes them off.
+    products.wrapping_add(1 << 47) >> 48
 }
 
 /// Return the quants in fields of 32 bits for [`dots_bytes`]: factor `4i + k` meets bytes `8i + k` and `8i + k + 4`.
@@ -238,13 +276,33 @@ fn spread_for_bytes(qs: &[i8; QK]) -> [i64; 16] {
 /// Return the sums of byte times quant, of the first 16 and of the others.
 #[inline(always)]
 fn dots_bytes(bytes: &[i8; QK], x: &Spread<16>) -> [i64; 2] {
-    let bytes: &[[[u8; 8]; 2]; 2] = zerocopy::transmute_ref!(bytes);
+    // An offset of 128 makes the bytes unsigned.
+    let unsigned = words(zerocopy::transmute_ref!(bytes)).map(|word| word ^ every_byte(0x80));
+    let [first, second] = dots_words(unsigned, x);
+    [first - 128 * x.sums[0], second - 128 * x.sums[1]]
+}
+
+/// Return 32 bytes, eight to a word.
+#[inline(always)]
+fn words(bytes: &[u8; QK]) -> [u64; 4] {
+    let words: &[[u8; 8]; 4] = zerocopy::transmute_ref!(bytes);
+    words.map(u64::from_le_bytes)
+}
+
+/// Return a word of eight times `byte`.
+#[inline(always)]
+fn every_byte(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// As [`dots_bytes`], of unsigned bytes.
+#[inline(always)]
+fn dots_words(words: [u64; 4], x: &Spread<16>) -> [i64; 2] {
     let (factors, _) = x.factors.as_chunks::<8>();
+    let (words, _) = words.as_chunks::<2>();
     core::array::from_fn(|half| {
         let mut products = 0_i64;
-        for (bytes, factors) in bytes[half].iter().zip(factors[half].as_chunks::<4>().0) {
-            // An offset of 128 makes the bytes unsigned.
-            let q = u64::from_le_bytes(*bytes) ^ 0x8080_8080_8080_8080;
+        for (&q, factors) in words[half].iter().zip(factors[half].as_chunks::<4>().0) {
             let fields = |shift: u32| (q >> shift & 0x0000_00ff_0000_00ff) as i64;
             products = products
                 .wrapping_add(fields(0).wrapping_mul(factors[0]))
@@ -253,6 +311,6 @@ fn dots_bytes(bytes: &[i8; QK], x: &Spread<16>) -> [i64; 2] {
                 .wrapping_add(fields(24).wrapping_mul(factors[3]));
         }
         // As for nibbles: the upper field is at most 16 * 255 * 127, and the lower one rounds off.
-        (products.wrapping_add(1 << 31) >> 32) - 128 * x.sums[half]
+        products.wrapping_add(1 << 31) >> 32
     })
 }

@@ -134,7 +134,7 @@ impl Options {
     }
 }
 
-/// Return the model files to use: `named`, or all GGUF files of the folder `dir` in the order of their names.
+/// Return the model files to use: `named`, or all GGUF and llama2.c files of the folder `dir` in the order of their names.
 pub fn models(named: Vec<PathBuf>, dir: &Path) -> Result<Vec<PathBuf>> {
     if !named.is_empty() {
         return Ok(named);
@@ -142,8 +142,10 @@ pub fn models(named: Vec<PathBuf>, dir: &Path) -> Result<Vec<PathBuf>> {
     let entries =
         fs::read_dir(dir).with_context(|| format!("no model is named, and the folder {}", dir.display()))?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    let mut models: Vec<_> =
-        paths.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "gguf")).collect();
+    let mut models: Vec<_> = paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|kind| kind == "gguf" || kind == "bin"))
+        .collect();
     models.sort();
     Ok(models)
 }
@@ -253,4 +255,21 @@ fn feed(input: &mut dyn Read, mut to_guest: ChildStdin) -> io::Result<ChildStdin
     }
     to_guest.write_all(&[CTRL_D])?;
     Ok(to_guest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_models_of_a_folder_are_its_gguf_and_bin_files_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b.gguf", "a.bin", "README.md", "c.gguf.part", "catalog.toml"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let found = models(Vec::new(), dir.path()).unwrap();
+        assert_eq!(found, ["a.bin", "b.gguf"].map(|name| dir.path().join(name)));
+        let named = vec![PathBuf::from("elsewhere/x")];
+        assert_eq!(models(named.clone(), dir.path()).unwrap(), named);
+    }
 }

@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Range;
 
 use half::f16;
@@ -21,6 +22,15 @@ pub enum KvType {
     F16,
     /// 32-bit floats: what the model computed, exactly.
     F32,
+}
+
+impl fmt::Display for KvType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        })
+    }
 }
 
 /// Keys and values for `n_ctx` tokens.

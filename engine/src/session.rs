@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::cpu::Kernels;
 use crate::kv_cache::KvCache;
@@ -114,21 +115,26 @@ impl<'m> Session<'m> {
     /// What lies behind them moves up: its keys are turned to their new positions, as by llama.cpp's K-shift. What it saw
     /// of the forgotten stays in it, so that the context is not quite as if it had been read anew.
     pub fn shift(&mut self, n_keep: usize) -> usize {
-        let Some(rope) = self.model.rope() else { return 0 };
         let n_dropped = self.n_past().saturating_sub(n_keep) / 2;
-        if n_dropped == 0 {
-            return 0;
-        }
+        if n_dropped > 0 && self.remove(n_keep..n_keep + n_dropped) { n_dropped } else { 0 }
+    }
+
+    /// Forget the tokens in `dropped`, as [`Self::shift`] does, and return whether that was possible: not where the model
+    /// learned its positions.
+    ///
+    /// # Panics
+    /// When the context does not hold so many tokens.
+    pub fn remove(&mut self, dropped: Range<usize>) -> bool {
+        let Some(rope) = self.model.rope() else { return false };
         // A position turns a key by an angle that grows with it; this is the angle of the difference, back.
         let mut back = vec![[0.0; 2]; rope.frequencies.len()];
-        rotations(n_dropped, &rope.frequencies, &mut back);
+        rotations(dropped.len(), &rope.frequencies, &mut back);
         for [_, sin] in &mut back {
             *sin = -*sin;
         }
-        let dropped = n_keep..n_keep + n_dropped;
         self.kv.remove(dropped.clone(), self.n_past(), &|key| rope.turn(key, key.len(), &back));
         self.tokens.drain(dropped);
-        n_dropped
+        true
     }
 
     /// Read `tokens` and return the logits `(n_vocab)` after the last of them: the model's opinion on the next token.

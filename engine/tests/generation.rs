@@ -15,6 +15,11 @@ const NO_LIMITS: Limits<'_> = Limits { max_tokens: usize::MAX, stop: &[] };
 /// What the model answers after: every byte is a token.
 const PROMPT: [Token; 3] = [b'h' as Token, b'i' as Token, b'\n' as Token];
 
+/// Return the tokens of `text`.
+fn tokens(text: &str) -> Vec<Token> {
+    text.bytes().map(Token::from).collect()
+}
+
 /// What an answer was.
 #[derive(Debug, PartialEq)]
 struct Answer {
@@ -68,7 +73,7 @@ fn shows_whole_characters_until_the_model_ends() {
     let found = answer_within(&ChainModel::answers("né!"), NO_LIMITS);
     assert_eq!(found.shown, ["n", "", "é", "!"]);
     assert_eq!(found.ending, Ending::Done);
-    assert_eq!(found.leftover, Leftover { text: String::new(), unread: None });
+    assert_eq!(found.leftover, Leftover { text: String::new(), tokens: tokens("né!") });
     assert_eq!(found.read, "né!".as_bytes());
 }
 
@@ -100,7 +105,7 @@ fn stops_at_max_tokens() {
     let model = ChainModel::repeats("abc ");
     let found = answer_within(&model, Limits { max_tokens: 6, ..NO_LIMITS });
     assert_eq!((found.text(), found.ending), ("abc ab".into(), Ending::MaxTokens));
-    assert_eq!((found.read, found.leftover.unread), (b"abc ab".to_vec(), None));
+    assert_eq!((found.read, found.leftover.tokens), (b"abc ab".to_vec(), tokens("abc ab")));
     let found = answer_within(&model, Limits { max_tokens: 0, ..NO_LIMITS });
     assert_eq!((found.text(), found.ending), ("".into(), Ending::MaxTokens));
 }
@@ -110,7 +115,7 @@ fn neither_a_stop_string_nor_what_follows_is_shown_or_stays_in_the_context() {
     let found =
         answer_within(&ChainModel::answers("Hi. User: x"), Limits { stop: &["###", " User:"], ..NO_LIMITS });
     assert_eq!((found.text(), found.ending), ("Hi.".into(), Ending::StopString));
-    assert_eq!((found.read, found.leftover.unread), (b"Hi.".to_vec(), None));
+    assert_eq!((found.read, found.leftover.tokens), (b"Hi.".to_vec(), tokens("Hi.")));
 }
 
 #[test]
@@ -118,7 +123,7 @@ fn what_only_began_like_a_stop_string_is_shown() {
     let limits = Limits { stop: &["bcX", "de"], ..NO_LIMITS };
     let found = answer_within(&ChainModel::answers("abcd"), limits);
     assert_eq!(found.shown, ["a", "", "", "bc"]);
-    assert_eq!(found.leftover, Leftover { text: "d".into(), unread: None });
+    assert_eq!(found.leftover, Leftover { text: "d".into(), tokens: tokens("abcd") });
     assert_eq!((found.ending, found.read), (Ending::Done, b"abcd".to_vec()));
     let found = answer_within(&ChainModel::answers("abcd"), Limits { max_tokens: 3, ..limits });
     assert_eq!((found.text(), found.ending), ("abc".into(), Ending::MaxTokens));
@@ -133,7 +138,7 @@ fn a_stopped_answer_leaves_the_token_that_was_being_read() {
         asked < 4
     });
     assert_eq!((found.text(), found.ending), ("abc ".into(), Ending::Stopped));
-    assert_eq!((found.read, found.leftover.unread), (b"abc".to_vec(), Some(b' '.into())));
+    assert_eq!((found.read, found.leftover.tokens), (b"abc".to_vec(), tokens("abc ")));
 }
 
 #[test]
@@ -160,7 +165,24 @@ fn a_full_context_ends_an_answer_or_is_shifted() {
     assert_eq!(generation.shift(3), 3);
     // The answer goes on where it was.
     assert_eq!(full(&mut generation), (Ending::ContextFull, "abc abc a".into()));
-    assert_eq!(generation.finish(), Leftover { text: String::new(), unread: None });
-    let expected: Vec<Token> = b"hi\n abc a".iter().map(|&byte| byte.into()).collect();
-    assert_eq!(session.tokens(), expected);
+    assert_eq!(generation.finish(), Leftover { text: String::new(), tokens: tokens("abc abc a") });
+    assert_eq!(session.tokens(), tokens("hi\n abc a"));
+}
+
+#[test]
+fn a_character_goes_on_where_an_answer_does() {
+    let model = ChainModel::answers([b'a', 0xe6, 0xbc, 0xa2]);
+    let file = model.file();
+    let gguf = Gguf::parse(&file).unwrap();
+    let model = Model::load(&gguf).unwrap();
+    let tokenizer = Tokenizer::load(&gguf).unwrap();
+    let mut session = Session::new(&model, &OneCore, 64).unwrap();
+    let mut sampler = Sampler::new(SamplerParams::default());
+    let begun: [Token; 2] = [b'a' as Token, 0xe6];
+    session.eval(&[&PROMPT[..], &begun].concat(), &mut || true).unwrap();
+    let mut generation = Generation::new(&mut session, &mut sampler, &tokenizer, NO_LIMITS);
+    generation.go_on_behind(&begun);
+    let shown: Vec<String> = std::iter::from_fn(|| generation.next(&mut || true).ok()).collect();
+    assert_eq!(shown, ["", "漢"]);
+    assert_eq!(generation.finish(), Leftover { text: String::new(), tokens: vec![0xbc, 0xa2] });
 }

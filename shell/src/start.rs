@@ -106,7 +106,10 @@ impl<'f> Candidate<'f> {
             seconds(tokenizer_ns),
             seconds(context_ns),
         );
-        Ok(conversation(console, &mut Chat::new(machine, &tokenizer, template, session)))
+        Ok(conversation(
+            console,
+            &mut Chat::new(machine, &self.gguf, &self.model, &tokenizer, template, session),
+        ))
     }
 }
 

@@ -47,9 +47,10 @@ pub(super) enum Strip {
     Message,
 }
 
-/// A way in which turns are written; [`recognise`](super::recognise) adds where a model's own template differs.
+/// A way in which turns are written, with the name that people know it by; [`recognise`](super::recognise) adds where a model's own template differs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialect {
+    pub(super) name: &'static str,
     pub(super) bos: Bos,
     pub(super) system: System,
     pub(super) before_text: &'static str,
@@ -64,6 +65,7 @@ pub(super) struct Dialect {
 impl Dialect {
     /// No turns: the model continues the text.
     pub(super) const PLAIN: Self = Self {
+        name: "none",
         bos: Bos::Nowhere,
         system: System::InMessage { before: "", after: "\n" },
         before_text: "",
@@ -74,6 +76,7 @@ impl Dialect {
     };
 
     pub(super) const CHATML: Self = Self {
+        name: "ChatML",
         bos: Bos::Nowhere,
         system: System::Turn { before: "<|im_start|>system\n", after: "<|im_end|>\n" },
         before_text: "<|im_start|>user\n",
@@ -85,6 +88,7 @@ impl Dialect {
 
     /// TinyLlama-Chat's as well.
     pub(super) const ZEPHYR: Self = Self {
+        name: "Zephyr",
         bos: Bos::Nowhere,
         system: System::Turn { before: "<|system|>\n", after: "{eos}\n" },
         before_text: "<|user|>\n",
@@ -95,6 +99,7 @@ impl Dialect {
     };
 
     pub(super) const PHI_3: Self = Self {
+        name: "Phi-3",
         bos: Bos::Nowhere,
         system: System::Turn { before: "<|system|>\n", after: "<|end|>\n" },
         before_text: "<|user|>\n",
@@ -105,6 +110,7 @@ impl Dialect {
     };
 
     pub(super) const LLAMA_2: Self = Self {
+        name: "Llama 2",
         bos: Bos::Nowhere,
         system: System::InMessage { before: "<<SYS>>\n", after: "\n<</SYS>>\n\n" },
         before_text: "[INST] ",
@@ -115,31 +121,39 @@ impl Dialect {
     };
 
     /// Without a word for system messages, which therefore open the first message.
-    pub(super) const LLAMA_2_NO_SYSTEM: Self =
-        Self { system: System::InMessage { before: "", after: "\n" }, ..Self::LLAMA_2 };
+    pub(super) const LLAMA_2_NO_SYSTEM: Self = Self {
+        name: "Llama 2 without system messages",
+        system: System::InMessage { before: "", after: "\n" },
+        ..Self::LLAMA_2
+    };
 
     pub(super) const MISTRAL_V1: Self = Self {
+        name: "Mistral v1",
         system: System::InMessage { before: "", after: "\n\n" },
         before_text: " [INST] ",
         ..Self::LLAMA_2
     };
 
     pub(super) const MISTRAL_V3: Self =
-        Self { before_text: "[INST] ", after_text: "[/INST]", ..Self::MISTRAL_V1 };
+        Self { name: "Mistral v3", before_text: "[INST] ", after_text: "[/INST]", ..Self::MISTRAL_V1 };
 
-    pub(super) const MISTRAL_V3_TEKKEN: Self = Self { before_text: "[INST]", ..Self::MISTRAL_V3 };
+    pub(super) const MISTRAL_V3_TEKKEN: Self =
+        Self { name: "Mistral v3 Tekken", before_text: "[INST]", ..Self::MISTRAL_V3 };
 
     pub(super) const MISTRAL_V7: Self = Self {
+        name: "Mistral v7",
         system: System::Turn { before: "[SYSTEM_PROMPT] ", after: "[/SYSTEM_PROMPT]" },
         ..Self::MISTRAL_V3
     };
 
     pub(super) const MISTRAL_V7_TEKKEN: Self = Self {
+        name: "Mistral v7 Tekken",
         system: System::Turn { before: "[SYSTEM_PROMPT]", after: "[/SYSTEM_PROMPT]" },
         ..Self::MISTRAL_V3_TEKKEN
     };
 
     pub(super) const LLAMA_3: Self = Self {
+        name: "Llama 3",
         bos: Bos::Nowhere,
         system: System::Turn {
             before: "<|start_header_id|>system<|end_header_id|>\n\n",
@@ -154,6 +168,7 @@ impl Dialect {
 
     /// Llama 3.1 to 3.3: every system message tells the date that the templates name where no clock is at hand.
     pub(super) const LLAMA_3_1: Self = Self {
+        name: "Llama 3.1",
         system: System::Turn {
             before: "<|start_header_id|>system<|end_header_id|>\n\n\
                      Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n",
@@ -163,6 +178,7 @@ impl Dialect {
     };
 
     pub(super) const GEMMA: Self = Self {
+        name: "Gemma",
         bos: Bos::Nowhere,
         system: System::InMessage { before: "", after: "\n\n" },
         before_text: "<start_of_turn>user\n",

@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use crate::format::gguf::{Gguf, readable};
 use crate::tokenizer::{Part, Tokenizer};
 use crate::{Error, Token};
-use dialect::{BOS, Dialect, EOS, Piece};
+use dialect::{BOS, Bos, Dialect, EOS, Piece};
 use recognise::{KNOWN, recognise};
 
 /// The way a model was taught to read turns.
@@ -36,14 +36,12 @@ impl ChatTemplate {
     /// # Errors
     /// When the template is not one that the engine has.
     pub fn of(gguf: &Gguf<'_>, tokenizer: &Tokenizer<'_>) -> Result<Self, Error> {
-        let (mut dialect, default_system) = match gguf.str("tokenizer.chat_template")? {
-            None => (Dialect::PLAIN, None),
-            Some(template) => recognise(template).ok_or_else(|| Error::Unsupported {
-                what: "chat template",
-                found: readable(template.as_bytes()),
-                known: KNOWN,
-            })?,
-        };
+        let Some(template) = gguf.str("tokenizer.chat_template")? else { return Ok(Self::plain(tokenizer)) };
+        let (mut dialect, default_system) = recognise(template).ok_or_else(|| Error::Unsupported {
+            what: "chat template",
+            found: readable(template.as_bytes()),
+            known: KNOWN,
+        })?;
         if tokenizer.adds_bos() {
             dialect.begin_with_bos();
         }
@@ -53,6 +51,30 @@ impl ChatTemplate {
     /// Return the system message that the template itself writes into a conversation that has none.
     pub fn default_system(&self) -> Option<&str> {
         self.default_system.as_deref()
+    }
+
+    /// Return a template without turns: the model continues the text.
+    pub fn plain(tokenizer: &Tokenizer<'_>) -> Self {
+        let mut dialect = Dialect::PLAIN;
+        if tokenizer.adds_bos() {
+            dialect.begin_with_bos();
+        }
+        Self { dialect, default_system: None }
+    }
+
+    /// Return the name of the dialect.
+    pub fn name(&self) -> &'static str {
+        self.dialect.name
+    }
+
+    /// Return how many of the tokens that a conversation begins with belong to no turn: the beginning of the sequence and
+    /// the system message.
+    pub fn n_before_turns(&self, tokenizer: &Tokenizer<'_>, system: Option<&str>) -> usize {
+        let with = self.first_turn(tokenizer, system, "x");
+        let without = self.first_turn(tokenizer, None, "x");
+        let n_turn = with.iter().rev().zip(without.iter().rev()).take_while(|(a, b)| a == b).count();
+        let begins_with_bos = self.dialect.bos != Bos::Nowhere && tokenizer.bos().is_some();
+        (with.len() - n_turn).max(usize::from(begins_with_bos))
     }
 
     /// Return what must be read for the first turn of a conversation, so that the model's answer to `text` comes next.

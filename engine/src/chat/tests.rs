@@ -237,3 +237,22 @@ fn an_unknown_template_is_named_and_so_are_the_known() {
         assert!(error.contains(words), "{error}");
     }
 }
+
+#[test]
+fn counts_what_comes_before_the_turns() {
+    let count = |template, adds_bos, system| {
+        let file = file(template, adds_bos);
+        let gguf = Gguf::parse(&file).unwrap();
+        let tokenizer = Tokenizer::load(&gguf).unwrap();
+        ChatTemplate::of(&gguf, &tokenizer).unwrap().n_before_turns(&tokenizer, system)
+    };
+    let zephyr = Some("{{ '<|user|>\n' + message['content'] + eos_token }}");
+    assert_eq!(count(zephyr, false, None), 0);
+    assert_eq!(count(zephyr, true, None), 1);
+    // "<|system|>\n", the message, EOS, "\n".
+    assert_eq!(count(zephyr, true, Some("Rhyme")), 1 + 11 + 5 + 1 + 1);
+    let llama_2 = Some("bos_token + '[INST] <<SYS>>");
+    assert_eq!(count(llama_2, true, Some("Rhyme")), "B[INST] <<SYS>>\nRhyme\n<</SYS>>\n\n".len());
+    assert_eq!(count(None, true, Some("Rhyme")), "BRhyme\n".len());
+    assert_eq!(count(None, false, None), 0);
+}

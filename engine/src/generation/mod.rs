@@ -46,7 +46,9 @@ pub struct Generation<'g, 'm> {
     max_tokens: usize,
     decoder: Decoder<'g>,
     stop: StopStrings<'g>,
-    /// Where the text of each token begins, in bytes of the answer.
+    /// The tokens that make up the answer.
+    tokens: Vec<Token>,
+    /// Where the text of each of them begins, in bytes of the answer.
     starts: Vec<usize>,
     n_bytes: usize,
     /// What was drawn and found no room in the context.
@@ -59,8 +61,9 @@ pub struct Generation<'g, 'm> {
 pub struct Leftover {
     /// The end of its text, which might have become a stop string or a character, and did not.
     pub text: String,
-    /// A token whose text was shown, and which the context does not hold: it belongs before whatever is read next.
-    pub unread: Option<Token>,
+    /// All its tokens. The context lacks those that were shifted out of it, and perhaps the last one, which belongs before
+    /// whatever is read next.
+    pub tokens: Vec<Token>,
 }
 
 impl<'g, 'm> Generation<'g, 'm> {
@@ -78,10 +81,18 @@ impl<'g, 'm> Generation<'g, 'm> {
             max_tokens: limits.max_tokens,
             decoder: tokenizer.decoder(),
             stop: StopStrings::new(limits.stop),
+            tokens: Vec::new(),
             starts: Vec::new(),
             n_bytes: 0,
             waiting: None,
             unread: None,
+        }
+    }
+
+    /// Let the answer go on behind `tokens`, which were shown as its beginning.
+    pub fn go_on_behind(&mut self, tokens: &[Token]) {
+        for &token in tokens {
+            self.decoder.push(token);
         }
     }
 
@@ -106,7 +117,7 @@ impl<'g, 'm> Generation<'g, 'm> {
         if self.tokenizer.is_end(token) {
             return Err(Ending::Done);
         }
-        if self.starts.len() == self.max_tokens {
+        if self.tokens.len() == self.max_tokens {
             return Err(Ending::MaxTokens);
         }
         if self.session.n_past() == self.session.n_ctx() {
@@ -114,6 +125,7 @@ impl<'g, 'm> Generation<'g, 'm> {
             return Err(Ending::ContextFull);
         }
         self.unread = Some(token);
+        self.tokens.push(token);
         self.starts.push(self.n_bytes);
         let text = self.decoder.push(token);
         self.n_bytes += text.len();
@@ -133,12 +145,13 @@ impl<'g, 'm> Generation<'g, 'm> {
 
     /// Return what is left of the answer.
     pub fn finish(mut self) -> Leftover {
-        Leftover { text: self.stop.finish() + &self.decoder.finish(), unread: self.unread }
+        Leftover { text: self.stop.finish() + &self.decoder.finish(), tokens: self.tokens }
     }
 
     /// Take the tokens whose text begins at byte `end` of the answer or later out of the context: it is not shown.
     fn forget(&mut self, end: usize) {
         let n_cut = self.starts.iter().rev().take_while(|&&start| start >= end).count();
+        self.tokens.truncate(self.tokens.len() - n_cut);
         // The last of them has not been read.
         if n_cut > 0 {
             self.unread = None;

@@ -58,7 +58,7 @@ fn a_person_at_a_terminal_holds_a_conversation() {
     guest.expect(" "); // the first word is there
     guest.send("\x03");
     let rest = guest.prompt();
-    assert!(rest.ends_with("\n[stopped]\n\n"), "{rest}");
+    assert!(rest.ends_with("\n[stopped; /continue goes on]\n\n"), "{rest}");
     // Ctrl-A is the line editor's and not QEMU's: it goes to the line's start.
     guest.send("stats\x01/\r");
     let stats = guest.prompt();

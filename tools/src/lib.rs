@@ -1,7 +1,7 @@
 //! The host side of bootlm: everything that happens before the kernel's first instruction, and the conversation
 //! without a kernel.
 //!
-//! 1. [`catalog`] knows the models, [`fetch`] brings them here and checks them.
+//! 1. [`fetch`] brings models of the [`catalog`] here and checks them.
 //! 2. [`limine`] finds the boot loader, [`image`] packs it with the kernel and the models into an ISO.
 //! 3. [`qemu`] is the one place that writes a QEMU command line; [`accel`] probes how it may run, [`initrd`] packs the
 //!    models for a boot without a boot loader, [`run`] starts it all and holds the console.
@@ -10,7 +10,6 @@
 //! Nothing here reads a format by hand that a kept library reads, and nothing here knows what a tensor is.
 
 pub mod accel;
-pub mod catalog;
 pub mod chat;
 pub mod fetch;
 pub mod image;

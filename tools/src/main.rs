@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use tools::accel;
-use tools::catalog::Catalog;
 use tools::chat;
 use tools::fetch;
 use tools::image::Image;
@@ -27,6 +26,9 @@ enum CliCommand {
     Fetch {
         /// The model's name; the catalog's default where it is left out.
         name: Option<String>,
+        /// Show the known models instead.
+        #[arg(long)]
+        list: bool,
         /// The models folder.
         #[arg(long, value_name = "DIR", default_value = "models")]
         models_dir: PathBuf,
@@ -102,9 +104,17 @@ fn main() -> ExitCode {
 
 fn carry_out(command: CliCommand) -> Result<()> {
     match command {
-        CliCommand::Fetch { name, models_dir } => {
-            let catalog = Catalog::built_in()?;
-            let path = fetch::fetch(catalog.find(name.as_deref())?, &models_dir)?;
+        CliCommand::Fetch { list: true, .. } => {
+            print!("{}", fetch::list());
+            Ok(())
+        }
+        CliCommand::Fetch { name, models_dir, .. } => {
+            let model = name.map_or(Ok(catalog::DEFAULT), |name| {
+                catalog::find(&name).with_context(|| {
+                    format!("no model is called {name}; `bootlm fetch --list` shows those that are known")
+                })
+            })?;
+            let path = fetch::fetch(model, &models_dir)?;
             eprintln!("{}: as the catalog says", path.display());
             Ok(())
         }

@@ -142,10 +142,8 @@ pub fn models(named: Vec<PathBuf>, dir: &Path) -> Result<Vec<PathBuf>> {
     let entries =
         fs::read_dir(dir).with_context(|| format!("no model is named, and the folder {}", dir.display()))?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    let mut models: Vec<_> = paths
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|kind| kind == "gguf" || kind == "bin"))
-        .collect();
+    let is_model = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "gguf" || kind == "bin");
+    let mut models: Vec<_> = paths.into_iter().filter(is_model).collect();
     models.sort();
     Ok(models)
 }

@@ -76,6 +76,18 @@ fn fetch_refuses_a_partial_download_of_the_default_model_and_keeps_it() {
 }
 
 #[test]
+fn fetch_lists_the_known_models_and_refuses_others() {
+    let list = bootlm(&["fetch", "--list"]);
+    assert!(list.status.success());
+    assert!(String::from_utf8(list.stdout).unwrap().contains("\nTinyLlama-1.1B-Chat-v1.0 "));
+    for (name, reason) in [("SmolLM3", "--list"), ("Qwen3-0.6B", "no source yet")] {
+        let output = bootlm(&["fetch", name]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(name) && said.contains(reason), "{said}");
+    }
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_is_refused_with_a_reason() {
     for (arguments, reason) in [
         (["run", "--mem", "big", "x.gguf"], "768M or 2G"),

@@ -17,6 +17,7 @@
 #:   FIRMWARE    bios | uefi             what starts the boot loader [bios]
 #:   BOOT        auto | limine | pvh     boot loader, or QEMU's own way in [auto: Limine where it can be had]
 #:   MODELS      files                   models to boot with [models/*.gguf and *.bin]
+#:   CMDLINE     model=, once, ...       the kernel's command line, as in CMDLINE='prompt="Once upon a time" once'
 #:   LIMINE_DIR  a folder                Limine's binary release [this machine's, else downloaded]
 
 MAKEFLAGS += -rR
@@ -29,13 +30,17 @@ MEM ?=
 FIRMWARE ?= bios
 BOOT ?= auto
 MODELS ?=
+CMDLINE ?=
 LIMINE_DIR ?=
 CARGO_TARGET_DIR ?= target
+
+# Through the environment, since it has quotes of its own.
+export CMDLINE
 
 # What follows from it.
 BOOTLM := $(CARGO_TARGET_DIR)/debug/bootlm
 SOURCE := --kernel $(CARGO_TARGET_DIR)/release/bootlm-kernel --build-dir $(CARGO_TARGET_DIR) \
-	$(if $(LIMINE_DIR),--limine-dir $(LIMINE_DIR)) $(MODELS)
+	$(if $(LIMINE_DIR),--limine-dir $(LIMINE_DIR)) $(if $(CMDLINE),--cmdline "$$CMDLINE") $(MODELS)
 MACHINE := --accel $(ACCEL) --smp $(SMP) --firmware $(FIRMWARE) --boot $(BOOT) $(if $(MEM),--mem $(MEM))
 
 .PHONY: help

@@ -80,6 +80,15 @@ impl KvCache {
         per_token.saturating_mul(n_ctx as u64)
     }
 
+    /// Return how many bytes this one takes.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        let bytes = match &self.floats {
+            Floats::F16(pair) => size_of_val(&*pair.keys) + size_of_val(&*pair.values),
+            Floats::F32(pair) => size_of_val(&*pair.keys) + size_of_val(&*pair.values),
+        };
+        bytes as u64
+    }
+
     /// Store `keys` and `values (n_tokens, n_head_kv, n_embd_head)` of the tokens from `position` on.
     pub(crate) fn store(&mut self, layer: usize, position: usize, keys: &[f32], values: &[f32]) {
         let heads = keys.chunks_exact(self.n_embd_head).zip(values.chunks_exact(self.n_embd_head));

@@ -25,6 +25,15 @@ pub struct Session<'m> {
     tokens: Vec<Token>,
 }
 
+/// What a session takes of the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionMemory {
+    /// Keys and values of the whole context.
+    pub kv_cache_bytes: u64,
+    /// What a forward pass writes on.
+    pub scratch_bytes: u64,
+}
+
 /// Return how many bytes [`Session::new`] allocates.
 pub fn memory_required(hparams: &HParams, n_ctx: usize, kv_type: KvType, n_workers: usize) -> u64 {
     let n_cores = n_workers.clamp(1, MAX_CORES);
@@ -73,6 +82,14 @@ impl<'m> Session<'m> {
     /// Return the size of the context in tokens.
     pub fn n_ctx(&self) -> usize {
         self.n_ctx
+    }
+
+    /// Return what this takes of the memory.
+    pub fn memory(&self) -> SessionMemory {
+        SessionMemory {
+            kv_cache_bytes: self.kv.size_bytes(),
+            scratch_bytes: Scratch::bytes(self.model.hparams(), self.n_ctx, self.cores.count()),
+        }
     }
 
     /// Return how many tokens the context holds.

@@ -48,6 +48,13 @@ impl Terminal for Console {
             self.apic.wait();
         }
     }
+
+    fn wait(&mut self) -> bool {
+        if self.serial.is_some() {
+            self.apic.wait();
+        }
+        self.serial.is_some()
+    }
 }
 
 impl fmt::Write for Console {

@@ -14,6 +14,7 @@ mod arch;
 mod boot;
 mod console;
 mod drivers;
+mod log;
 mod memory;
 mod models;
 mod panic;
@@ -21,6 +22,7 @@ mod power;
 mod selftest;
 
 use alloc::boxed::Box;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
@@ -34,10 +36,13 @@ use console::Console;
 use drivers::serial::Serial;
 use engine::platform::OneCore;
 use memory::{Memory, heap};
-use shell::{Machine, ModelFile};
+use shell::{Ending, Host, Machine, ModelFile, Options};
 
 /// The stack of a core that computes. The engine keeps its buffers in the heap, so this is ample.
 const STACK_BYTES: u64 = 512 * 1024;
+
+/// The command line's words that are the kernel's own; the shell takes the others.
+const OWN_OPTIONS: [&str; 3] = ["initrd", "log", "selftest"];
 
 /// The machine, made ours.
 struct Kernel {
@@ -54,7 +59,9 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     idt::load();
     let serial = Serial::open().ok();
     let clock = Tsc::since(entry_tsc);
+    log::begin(&clock);
     let boot = read_boot_info();
+    boot.log();
 
     // SAFETY: the loader describes this machine, and is done with it.
     let mut memory = unsafe { Memory::take_over(&boot) };
@@ -62,6 +69,7 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     let exception_stacks = [(); ExceptionStack::COUNT].map(|()| memory.new_stack(ExceptionStack::BYTES));
     let apic = Apic::new(&mut memory, &clock);
     memory.fill_heap();
+    ::log::info!("heap: {} bytes; the clock runs at {clock}", heap::free_bytes());
 
     Box::leak(Box::new(Segments::new())).load(exception_stacks);
     let console = Console::new(serial, apic);
@@ -70,38 +78,42 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     unsafe { stack::switch(stack, main, kernel) }
 }
 
-/// Use the machine: for a self-test or a conversation. Then power off.
+/// Use the machine: for a self-test or a conversation. Then power off, or start again.
 extern "C" fn main(kernel: &'static mut Kernel) -> ! {
     let Kernel { boot, clock, console } = kernel;
-    match boot.option("selftest") {
-        Some(name) => selftest::run(name, console),
+    let ending = match boot.option("selftest") {
+        Some(name) => {
+            selftest::run(name, console);
+            Ending::Done
+        }
         None => talk(boot, clock, console),
+    };
+    if ending == Ending::Done && !features::hypervisor() {
+        let _ = writeln!(console, "bootlm has ended; the machine can be switched off.");
     }
     console.flush();
-    power::off()
+    match ending {
+        Ending::Done => power::off(),
+        Ending::Reboot => power::reset(),
+    }
 }
 
-/// Greet the person and leave the machine to the shell until they have enough of it.
-fn talk(boot: &BootInfo, clock: &Tsc, console: &mut Console) {
-    let (files, complaints) = models::files(boot);
+/// Leave the machine to the shell until the person has enough of it.
+fn talk(boot: &BootInfo, clock: &Tsc, console: &mut Console) -> Ending {
+    let files = models::files(boot);
     let files: Vec<ModelFile> =
         files.iter().map(|file| ModelFile { name: &file.name, bytes: file.bytes }).collect();
-
     // The console cannot fail.
-    let _ = writeln!(
-        console,
-        "bootlm {} by {}: {}, clock {clock}, {} MiB of memory, {} free",
-        env!("CARGO_PKG_VERSION"),
-        boot.loader,
-        features::Name,
-        boot.memory_bytes() >> 20,
-        heap::free_bytes() >> 20
-    );
-    for complaint in complaints {
-        let _ = writeln!(console, "{complaint}");
-    }
+    let _ = console.write_str(&log::at_start(boot.option("log")));
 
-    let machine =
-        Machine { clock, workers: &OneCore, entropy: &HardwareEntropy, free_memory: &heap::free_bytes };
-    shell::run(console, &machine, &files);
+    let machine = Machine {
+        clock,
+        workers: &OneCore,
+        entropy: &HardwareEntropy,
+        free_memory: &heap::free_bytes,
+        memory_bytes: boot.memory_bytes(),
+        host: Host::BareMetal { loader: &boot.loader, clock: &clock.to_string(), log: &log::all },
+    };
+    let options = Options::parse(&boot.command_line, &OWN_OPTIONS);
+    shell::run(console, &machine, &files, &options)
 }

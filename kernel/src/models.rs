@@ -3,7 +3,6 @@
 //! PVH carries one initrd, so several models come as one tar; an archive among Limine's modules is opened likewise. The bytes stay
 //! where they are. Whether a file is a model at all is the engine's question.
 
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -18,10 +17,9 @@ pub(crate) struct File {
     pub(crate) bytes: &'static [u8],
 }
 
-/// Return the files in the modules, and a sentence about whatever cannot be read.
-pub(crate) fn files(boot: &BootInfo) -> (Vec<File>, Vec<String>) {
+/// Return the files in the modules. The log tells what cannot be read.
+pub(crate) fn files(boot: &BootInfo) -> Vec<File> {
     let mut files = Vec::new();
-    let mut complaints = Vec::new();
     for module in &boot.modules {
         // SAFETY: modules lie in RAM, and their frames are never handed out.
         let bytes = unsafe { memory::physical_bytes(&module.range) };
@@ -34,17 +32,10 @@ pub(crate) fn files(boot: &BootInfo) -> (Vec<File>, Vec<String>) {
                 name: last_part(entry.filename().as_str().unwrap_or("not UTF-8")),
                 bytes: entry.data(),
             })),
-            Err(error) => complaints.push(format!("{}: not a whole tar archive: {error}", module.name)),
+            Err(error) => log::warn!("{}: not a whole tar archive: {error}", module.name),
         }
     }
-    if boot.modules_left_out > 0 {
-        complaints.push(format!(
-            "{} more boot modules are left out: {} are read. A tar archive may hold any number of files.",
-            boot.modules_left_out,
-            boot.modules.len()
-        ));
-    }
-    (files, complaints)
+    files
 }
 
 /// Return whether this is a tar archive: POSIX and GNU headers have "ustar" at byte 257 (POSIX.1-2017, pax, "ustar Interchange Format").

@@ -6,6 +6,8 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::fmt;
 
+use engine::platform::Clock;
+
 use crate::Terminal;
 
 /// Ctrl-C as a byte (ETX).
@@ -14,6 +16,15 @@ const CTRL_C: u8 = 0x03;
 /// How much is read ahead of the next prompt. The rest stays in the device, which holds the sender back; a Ctrl-C among it
 /// is not seen.
 const MAX_TYPED_AHEAD_BYTES: usize = 64 * 1024;
+
+/// What came of waiting for a while.
+pub(crate) enum Awaited {
+    Byte(u8),
+    /// The time is over.
+    Nothing,
+    /// The input has ended for good.
+    End,
+}
 
 /// A terminal, and what was typed on it while nobody was asking.
 pub(crate) struct Console<'t> {
@@ -50,6 +61,21 @@ impl<'t> Console<'t> {
     /// Wait for the next byte; `None` when the input has ended for good.
     pub(crate) fn read(&mut self) -> Option<u8> {
         self.typed_ahead.pop_front().or_else(|| self.terminal.read())
+    }
+
+    /// Wait for the next byte until `clock` shows `until_ns`. What was typed by now comes even when that is long ago.
+    pub(crate) fn read_until(&mut self, clock: &dyn Clock, until_ns: u64) -> Awaited {
+        loop {
+            if let Some(byte) = self.typed_ahead.pop_front().or_else(|| self.terminal.try_read()) {
+                return Awaited::Byte(byte);
+            }
+            if clock.now_ns() >= until_ns {
+                return Awaited::Nothing;
+            }
+            if !self.terminal.wait() {
+                return Awaited::End;
+            }
+        }
     }
 
     /// Take in what has been typed by now, and return whether Ctrl-C was among it.

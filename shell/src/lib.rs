@@ -21,9 +21,13 @@ mod console;
 mod editor;
 mod menu;
 mod nearest;
+mod options;
+mod paragraph;
 mod prompt;
 mod settings;
+mod shelf;
 mod start;
+mod start_screen;
 mod stats;
 mod terminal;
 #[cfg(test)]
@@ -32,23 +36,21 @@ mod testing;
 mod tests;
 mod units;
 
-use alloc::vec::Vec;
-
-use engine::format;
-
 pub use engine::format::File as ModelFile;
-pub use terminal::{Machine, Terminal};
+pub use options::{Options, option};
+pub use terminal::{Host, Machine, Terminal};
 
 use console::Console;
 use editor::LineEditor;
-use menu::Choice;
-use prompt::Leaving;
-use start::{Candidate, StartTimes};
+use menu::{Choice, Menu};
+use prompt::{Leaving, Visit};
+use shelf::Shelf;
+use start::StartTimes;
 
 /// What a person reads where no file could be used.
 const NO_MODEL: &str = "\
-There is no model to talk to. bootlm runs GGUF files of the llama architecture, and
-llama2.c's .bin files with their tokenizer.bin.
+There is no model to talk to. bootlm runs GGUF files of the architectures llama, gpt2,
+qwen2 and qwen3, and llama2.c's .bin files with their tokenizer.bin.
 Put one into the folder models/ and start again.
 /help lists the commands, /exit leaves.
 
@@ -57,54 +59,70 @@ Put one into the folder models/ and start again.
 /// What a person reads before the first prompt.
 const HINT: &str = "/help lists the commands; Ctrl-C stops an answer, /exit leaves.\n\n";
 
-/// Talk to a person with one of the models in `files`; return when they leave (/exit, Ctrl-D, the end of the input).
+/// What a person wants when they leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing more: the machine can be powered off, the program can end.
+    Done,
+    /// To start the machine again.
+    Reboot,
+}
+
+/// Talk to a person with the models in `files`, as `options` ask for it; return when they leave (/exit, Ctrl-D, the end of the
+/// input).
 ///
 /// Files that are no model, or too large for the machine, are named with the reason.
-pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile]) {
+pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile], options: &Options) -> Ending {
     let host_ns = machine.clock.now_ns();
     let mut console = Console::new(terminal);
     let mut editor = LineEditor::default();
-    let mut candidates = open_all(&mut console, files);
-    let times = StartTimes { host_ns, files_ns: machine.clock.now_ns() };
+    start_screen::show(&mut console, machine, host_ns);
+    for warning in &options.warnings {
+        writeln!(console, "command line: {warning}");
+    }
+    let files_ns = machine.clock.now_ns();
+    let mut shelf = Shelf::open(files);
+    let mut times = Some(StartTimes { host_ns, model_ns: machine.clock.now_ns() - files_ns });
+    let mut menu = Menu::new(options);
+    let mut first_message = options.prompt.as_deref();
+    let mut wanted = None;
     loop {
-        match menu::choose(&mut console, &mut editor, &candidates) {
+        let choice = match wanted.take() {
+            Some(index) => Choice::Model(index),
+            None => menu.choose(&mut console, &mut editor, machine, &shelf),
+        };
+        let leaving = match choice {
             Choice::Model(index) => {
-                let started = candidates[index].start(&mut console, machine, times, |console, chat| {
+                let model = &shelf.models[index];
+                let started = model.start(&mut console, machine, times.take(), options, |console, chat| {
                     console.print(HINT);
-                    prompt::converse(console, &mut editor, machine, Some(chat))
+                    let mut visit = Visit { console, machine, shelf: &shelf, chat: Some(chat) };
+                    visit
+                        .begin(first_message.take(), options.once)
+                        .unwrap_or_else(|| visit.converse(&mut editor))
                 });
                 match started {
-                    Ok(Leaving::Exit) => return,
+                    Ok(leaving) => leaving,
                     Err(reason) => {
-                        let unusable = candidates.remove(index);
-                        refuse(&mut console, unusable.name(), reason);
+                        shelf.refuse(index, reason);
+                        continue;
                     }
                 }
             }
             Choice::None => {
                 console.print(NO_MODEL);
-                match prompt::converse(&mut console, &mut editor, machine, None) {
-                    Leaving::Exit => return,
-                }
+                Visit { console: &mut console, machine, shelf: &shelf, chat: None }.converse(&mut editor)
             }
-            Choice::Leave => return,
+            Choice::Leave(leaving) => leaving,
+        };
+        match leaving {
+            Leaving::Exit => return Ending::Done,
+            Leaving::Reboot => return Ending::Reboot,
+            Leaving::Menu => menu.was_asked_for = true,
+            Leaving::Model(index) => {
+                menu.was_asked_for = true;
+                wanted = Some(index);
+            }
         }
     }
-}
-
-/// Return the models in `files`, and name the files that are none.
-fn open_all<'f>(console: &mut Console, files: &[ModelFile<'f>]) -> Vec<Candidate<'f>> {
-    let mut candidates = Vec::new();
-    for found in format::models(files) {
-        match Candidate::open(found) {
-            Ok(candidate) => candidates.push(candidate),
-            Err((name, error)) => refuse(console, name, error),
-        }
-    }
-    candidates
-}
-
-/// Tell why a file cannot be used.
-fn refuse(console: &mut Console, name: &str, reason: impl core::fmt::Display) {
-    writeln!(console, "{name}: cannot be used: {reason}");
 }

@@ -5,6 +5,7 @@ use crate::chat::Chat;
 use crate::commands::{self, NO_MODEL, Next, Scene};
 use crate::console::Console;
 use crate::editor::{Entered, LineEditor};
+use crate::shelf::Shelf;
 
 /// As in ollama, so that people feel at home.
 const PROMPT: &str = ">>> ";
@@ -14,42 +15,70 @@ const PROMPT: &str = ">>> ";
 pub(crate) enum Leaving {
     /// They are done.
     Exit,
+    /// They want the machine started again.
+    Reboot,
+    /// They want to see the menu.
+    Menu,
+    /// They want the model at this place of the shelf.
+    Model(usize),
 }
 
-/// Take lines until the person leaves. Without a model, only the commands that need none do something.
-pub(crate) fn converse(
-    console: &mut Console<'_>,
-    editor: &mut LineEditor,
-    machine: &Machine<'_>,
-    mut chat: Option<&mut Chat<'_>>,
-) -> Leaving {
-    loop {
-        let line = match editor.read_line(console, PROMPT) {
-            Entered::Line(line) => line,
-            Entered::Interrupt { line_was_empty } => {
-                if line_was_empty {
-                    console.print("/exit or Ctrl-D leaves.\n\n");
+/// A person at the prompt. Without a model, only the commands that need none do something.
+pub(crate) struct Visit<'v, 't, 'm> {
+    pub(crate) console: &'v mut Console<'t>,
+    pub(crate) machine: &'v Machine<'v>,
+    pub(crate) shelf: &'v Shelf<'v>,
+    pub(crate) chat: Option<&'v mut Chat<'m>>,
+}
+
+impl Visit<'_, '_, '_> {
+    /// Take a message that was given in advance as if it were typed, and return why the person leaves then, if they do:
+    /// with `once`, after its answer.
+    pub(crate) fn begin(&mut self, message: Option<&str>, once: bool) -> Option<Leaving> {
+        let message = message?;
+        writeln!(self.console, "{PROMPT}{message}");
+        self.take(message).or(once.then_some(Leaving::Exit))
+    }
+
+    /// Take lines until the person leaves.
+    pub(crate) fn converse(&mut self, editor: &mut LineEditor) -> Leaving {
+        loop {
+            let line = match editor.read_line(self.console, PROMPT) {
+                Entered::Line(line) => line,
+                Entered::Interrupt { line_was_empty } => {
+                    if line_was_empty {
+                        self.console.print("/exit or Ctrl-D leaves.\n\n");
+                    }
+                    continue;
                 }
-                continue;
+                Entered::End => return Leaving::Exit,
+            };
+            if let Some(leaving) = self.take(&line) {
+                return leaving;
             }
-            Entered::End => return Leaving::Exit,
-        };
+        }
+    }
+
+    /// Do what a line asks for, and return why the person leaves, if they do.
+    fn take(&mut self, line: &str) -> Option<Leaving> {
+        let Self { console, machine, shelf, chat } = self;
         let text = line.trim();
         if text.is_empty() {
-            continue;
+            return None;
         }
         if text.starts_with('/') {
-            match commands::run(text, &mut Scene { console, machine, chat: chat.as_deref_mut() }) {
+            match commands::run(text, &mut Scene { console, machine, shelf, chat: chat.as_deref_mut() }) {
                 Ok(Next::Prompt) => {}
-                Ok(Next::Leave(leaving)) => return leaving,
+                Ok(Next::Leave(leaving)) => return Some(leaving),
                 Err(error) => writeln!(console, "{error}"),
             }
         } else {
-            match &mut chat {
+            match chat {
                 Some(chat) => chat.say(console, text),
                 None => writeln!(console, "{NO_MODEL}"),
             }
         }
         console.print("\n");
+        None
     }
 }

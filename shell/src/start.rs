@@ -11,13 +11,13 @@ use engine::model::{HParams, Model};
 use engine::session::{self, KvType, Session};
 use engine::tokenizer::{self, Tokenizer};
 
-use crate::Machine;
 use crate::chat::Chat;
 use crate::console::Console;
 use crate::units::{megabytes, parameters, seconds};
+use crate::{Machine, Options};
 
-/// The context is no larger than this, even where the model and the memory have room for more: every core walks through
-/// all of it for every token.
+/// Nobody who does not ask for it gets a context larger than this, even where the model and the memory have room for more:
+/// every core walks through all of it for every token.
 const MAX_N_CTX: usize = 2048;
 
 /// A conversation in less is none: a question and an answer take a few hundred tokens.
@@ -32,18 +32,27 @@ pub(crate) const RESERVE_BYTES: u64 = 8_000_000;
 
 /// A model file that can be run.
 pub(crate) struct Candidate<'f> {
-    name: &'f str,
+    file_name: &'f str,
+    /// What the catalog says about it.
+    known: Option<&'static catalog::Model>,
     gguf: Gguf<'f>,
     model: Model<'f>,
 }
 
-/// When the parts of the start-up were done, in nanoseconds of the machine's clock.
+/// The memory that a conversation takes.
+pub(crate) struct Needed {
+    pub(crate) bytes: u64,
+    /// Whether there is so much.
+    pub(crate) fits: bool,
+}
+
+/// How long the parts of the start-up took, in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StartTimes {
-    /// The host called the shell: memory and the machine are ready.
+    /// Until the host called the shell: memory and the machine are ready.
     pub(crate) host_ns: u64,
-    /// All files are parsed.
-    pub(crate) files_ns: u64,
+    /// Until all files are parsed.
+    pub(crate) model_ns: u64,
 }
 
 impl<'f> Candidate<'f> {
@@ -52,24 +61,54 @@ impl<'f> Candidate<'f> {
     /// # Errors
     /// The file's name, and why the engine cannot run it.
     pub(crate) fn open(found: Found<'f>) -> Result<Self, (&'f str, Error)> {
-        let name = found.name;
-        let open = |gguf: Gguf<'f>| Ok(Self { name, model: Model::load(&gguf)?, gguf });
-        found.model.and_then(open).map_err(|error| (name, error))
+        let file_name = found.name;
+        let known = catalog::of_file(file_name);
+        let open = |gguf: Gguf<'f>| Ok(Self { file_name, known, model: Model::load(&gguf)?, gguf });
+        found.model.and_then(open).map_err(|error| (file_name, error))
     }
 
     /// Return the file's name.
-    pub(crate) fn name(&self) -> &'f str {
-        self.name
+    pub(crate) fn file_name(&self) -> &'f str {
+        self.file_name
+    }
+
+    /// Return the model's name: the catalog's, else the one that its file gives, else the file's.
+    pub(crate) fn name(&self) -> &str {
+        let own_name = || self.gguf.str("general.name").ok().flatten().filter(|name| !name.trim().is_empty());
+        self.known.map(|known| known.name).or_else(own_name).unwrap_or(self.file_name)
+    }
+
+    /// Return what the catalog says about it.
+    pub(crate) fn known(&self) -> Option<&'static catalog::Model> {
+        self.known
+    }
+
+    /// Return the model.
+    pub(crate) fn model(&self) -> &Model<'f> {
+        &self.model
+    }
+
+    /// Return what a conversation takes on `machine`, beside the file: with the context that it would get there, or with
+    /// the smallest one where none fits.
+    pub(crate) fn memory_needed(&self, machine: &Machine) -> Needed {
+        let (hparams, n_workers) = (self.model.hparams(), machine.workers.count());
+        let tokenizer_bytes = tokenizer::memory_required(&self.gguf);
+        let free_bytes = (machine.free_memory)();
+        let fitting = fitting_n_ctx(hparams, n_workers, tokenizer_bytes, free_bytes, MAX_N_CTX);
+        let n_ctx = fitting.as_ref().copied().unwrap_or(hparams.n_ctx_train.min(MIN_N_CTX));
+        let context_bytes = session::memory_required(hparams, n_ctx, KvType::default(), n_workers);
+        Needed { bytes: context_bytes.saturating_add(tokenizer_bytes), fits: fitting.is_ok() }
     }
 
     /// Return name, kind and size: `SmolLM2-135M-Instruct.Q4_1.gguf: llama 135M Q4_1, 98.4 MB`.
     pub(crate) fn describe(&self) -> String {
-        let Self { name, model, .. } = self;
+        let Self { file_name, model, .. } = self;
         let (n_params, size) = (parameters(model.n_params()), megabytes(model.size_bytes()));
-        format!("{name}: {} {n_params} {}, {size}", model.architecture(), model.file_type())
+        format!("{file_name}: {} {n_params} {}, {size}", model.architecture(), model.file_type())
     }
 
-    /// Load the model, say so, hold `conversation` with it, and return what came of that.
+    /// Load the model, say so, hold `conversation` with it, and return what came of that. `times` belong to the start of
+    /// the first one.
     ///
     /// # Errors
     /// A sentence for the person, when the model cannot be loaded or does not fit into the memory.
@@ -77,43 +116,65 @@ impl<'f> Candidate<'f> {
         &self,
         console: &mut Console,
         machine: &Machine<'_>,
-        times: StartTimes,
+        times: Option<StartTimes>,
+        options: &Options,
         conversation: impl FnOnce(&mut Console, &mut Chat<'_>) -> T,
     ) -> Result<T, String> {
         let hparams = self.model.hparams();
         let n_workers = machine.workers.count();
         let now_ns = || machine.clock.now_ns();
+        let fitting = |other_bytes| {
+            let most = options.n_ctx.unwrap_or(MAX_N_CTX);
+            fitting_n_ctx(hparams, n_workers, other_bytes, (machine.free_memory)(), most)
+        };
 
         let start_ns = now_ns();
-        fitting_n_ctx(hparams, n_workers, tokenizer::memory_required(&self.gguf), (machine.free_memory)())?;
+        fitting(tokenizer::memory_required(&self.gguf))?;
         let tokenizer = Tokenizer::load(&self.gguf).map_err(|error| error.to_string())?;
         let template = ChatTemplate::of(&self.gguf, &tokenizer).map_err(|error| error.to_string())?;
         let tokenizer_ns = now_ns() - start_ns;
 
-        let n_ctx = fitting_n_ctx(hparams, n_workers, 0, (machine.free_memory)())?;
+        let n_ctx = fitting(0)?;
         let session = Session::new(&self.model, machine.workers, n_ctx).map_err(|error| error.to_string())?;
         let context_ns = now_ns() - start_ns - tokenizer_ns;
 
-        let model_ns = times.files_ns - times.host_ns;
         writeln!(console, "{}, context {n_ctx} of {}", self.describe(), hparams.n_ctx_train);
+        // Not the clock, which also counts how long a person looked at the menu.
+        let mut total_ns = tokenizer_ns + context_ns;
+        let mut before = String::new();
+        if let Some(StartTimes { host_ns, model_ns }) = times {
+            total_ns += host_ns + model_ns;
+            before = format!("memory {}, model {}, ", seconds(host_ns), seconds(model_ns));
+        }
         writeln!(
             console,
-            "ready in {} s: memory {}, model {}, tokenizer {}, context {}",
-            // Not the clock, which also counts how long a person looked at the menu.
-            seconds(times.host_ns + model_ns + tokenizer_ns + context_ns),
-            seconds(times.host_ns),
-            seconds(model_ns),
+            "ready in {} s: {before}tokenizer {}, context {}",
+            seconds(total_ns),
             seconds(tokenizer_ns),
             seconds(context_ns),
         );
-        Ok(conversation(
-            console,
-            &mut Chat::new(machine, &self.gguf, &self.model, &tokenizer, template, session),
-        ))
+        let mut chat = Chat::new(machine, &self.gguf, &self.model, &tokenizer, template, session);
+        self.set_up(console, &mut chat, options);
+        Ok(conversation(console, &mut chat))
+    }
+
+    /// Give `chat` the settings that suit the model, and those that the person asked for in advance.
+    fn set_up(&self, console: &mut Console, chat: &mut Chat<'_>, options: &Options) {
+        for (name, value) in self.known.iter().flat_map(|known| known.sampling) {
+            // The tests of the menu see to it that every value is one.
+            let _ = chat.set(&format!("{name} {value}"));
+        }
+        for (name, value) in &options.settings {
+            if let Err(reason) = chat.set(&format!("{name} {value}")) {
+                writeln!(console, "command line: {reason}");
+            }
+        }
+        chat.set_system(options.system.clone());
     }
 }
 
-/// Return the largest context, in tokens, that fits into `free_bytes` beside `other_bytes` and the reserve.
+/// Return the largest context, in tokens and of at most `most`, that fits into `free_bytes` beside `other_bytes` and the
+/// reserve.
 ///
 /// # Errors
 /// A sentence for the person, when not even the smallest does.
@@ -122,9 +183,10 @@ fn fitting_n_ctx(
     n_workers: usize,
     other_bytes: u64,
     free_bytes: u64,
+    most: usize,
 ) -> Result<usize, String> {
-    let most = hparams.n_ctx_train.min(MAX_N_CTX);
-    let least = hparams.n_ctx_train.min(MIN_N_CTX);
+    let most = hparams.n_ctx_train.min(most);
+    let least = most.min(MIN_N_CTX);
     let required = |n_ctx| {
         let context_bytes = session::memory_required(hparams, n_ctx, KvType::default(), n_workers);
         context_bytes.saturating_add(other_bytes).saturating_add(RESERVE_BYTES)
@@ -147,7 +209,7 @@ mod tests {
     use engine::model::HParams;
     use engine::session::{KvType, memory_required};
 
-    use super::{MIN_N_CTX, N_CTX_STEP, RESERVE_BYTES, fitting_n_ctx};
+    use super::{MAX_N_CTX, MIN_N_CTX, N_CTX_STEP, RESERVE_BYTES, fitting_n_ctx};
 
     /// SmolLM2-135M's shape.
     fn hparams(n_ctx_train: usize) -> HParams {
@@ -165,9 +227,12 @@ mod tests {
 
     #[test]
     fn takes_what_the_model_was_trained_with_up_to_the_limit() {
-        assert_eq!(fitting_n_ctx(&hparams(8192), 2, 0, 1 << 32), Ok(2048));
-        assert_eq!(fitting_n_ctx(&hparams(1024), 2, 0, 1 << 32), Ok(1024));
-        assert_eq!(fitting_n_ctx(&hparams(100), 2, 0, 1 << 32), Ok(100));
+        assert_eq!(fitting_n_ctx(&hparams(8192), 2, 0, 1 << 32, MAX_N_CTX), Ok(2048));
+        assert_eq!(fitting_n_ctx(&hparams(1024), 2, 0, 1 << 32, MAX_N_CTX), Ok(1024));
+        assert_eq!(fitting_n_ctx(&hparams(100), 2, 0, 1 << 32, MAX_N_CTX), Ok(100));
+        assert_eq!(fitting_n_ctx(&hparams(8192), 2, 0, 1 << 40, 8000), Ok(8000));
+        assert_eq!(fitting_n_ctx(&hparams(8192), 2, 0, 1 << 32, 100), Ok(100));
+        assert_eq!(fitting_n_ctx(&hparams(1024), 2, 0, 1 << 32, 8000), Ok(1024));
     }
 
     #[test]
@@ -177,10 +242,10 @@ mod tests {
         let required =
             |n_ctx| memory_required(&hparams, n_ctx, KvType::default(), 2) + other_bytes + RESERVE_BYTES;
         for n_ctx in [MIN_N_CTX, 512, 1984] {
-            assert_eq!(fitting_n_ctx(&hparams, 2, other_bytes, required(n_ctx)), Ok(n_ctx));
+            assert_eq!(fitting_n_ctx(&hparams, 2, other_bytes, required(n_ctx), MAX_N_CTX), Ok(n_ctx));
             if n_ctx > MIN_N_CTX {
                 assert_eq!(
-                    fitting_n_ctx(&hparams, 2, other_bytes, required(n_ctx) - 1),
+                    fitting_n_ctx(&hparams, 2, other_bytes, required(n_ctx) - 1, MAX_N_CTX),
                     Ok(n_ctx - N_CTX_STEP)
                 );
             }
@@ -191,7 +256,7 @@ mod tests {
     fn says_what_is_needed_and_what_is_there() {
         let hparams = hparams(8192);
         let needed_bytes = memory_required(&hparams, MIN_N_CTX, KvType::default(), 1) + RESERVE_BYTES;
-        let error = fitting_n_ctx(&hparams, 1, 0, needed_bytes - 2_500_000).unwrap_err();
+        let error = fitting_n_ctx(&hparams, 1, 0, needed_bytes - 2_500_000, MAX_N_CTX).unwrap_err();
         let needed = needed_bytes as f64 / 1e6;
         assert!(error.contains(&alloc::format!("256 tokens takes {needed:.1} MB")), "{error}");
         assert!(error.contains(&alloc::format!("{:.1} MB are free", needed - 2.5)), "{error}");

@@ -2,6 +2,8 @@
 //!
 //! The kernel implements [`Terminal`] over its serial port, `bootlm chat` over a raw tty, the tests over a script.
 
+use alloc::string::String;
+
 use engine::platform::{Clock, Entropy, Workers};
 
 /// A byte-wise terminal that does not echo.
@@ -14,6 +16,9 @@ pub trait Terminal {
 
     /// Wait for the next typed byte and return it; `None` when the input has ended for good.
     fn read(&mut self) -> Option<u8>;
+
+    /// Wait until a byte may be there, some milliseconds at most. Return false when the input has ended for good.
+    fn wait(&mut self) -> bool;
 }
 
 /// The machine that the engine computes on.
@@ -26,4 +31,23 @@ pub struct Machine<'a> {
     pub entropy: &'a dyn Entropy,
     /// Return how many bytes can still be allocated.
     pub free_memory: &'a dyn Fn() -> u64,
+    /// How much memory there is, whoever uses it.
+    pub memory_bytes: u64,
+    /// What all this belongs to.
+    pub host: Host<'a>,
+}
+
+/// What bootlm runs on.
+pub enum Host<'a> {
+    /// A machine of its own.
+    BareMetal {
+        /// Who brought the kernel into memory, such as `Limine 9.2.0`.
+        loader: &'a str,
+        /// The rate of the clock, and where it is known from.
+        clock: &'a str,
+        /// Return what the kernel has logged, in lines.
+        log: &'a dyn Fn() -> String,
+    },
+    /// An operating system, beside other programs.
+    Program,
 }

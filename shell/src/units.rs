@@ -9,6 +9,15 @@ pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
+/// Return `bytes` in megabytes or, from a thousand of them on, in gigabytes: `1.17 GB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    match bytes {
+        // Half of the last digit below the step, as in `parameters`.
+        0..999_950_000 => megabytes(bytes),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
 /// Return a number of weights in the form that models are named by: `260K`, `135M`, `1.1B`.
 pub(crate) fn parameters(n: u64) -> String {
     match n {
@@ -27,11 +36,13 @@ pub(crate) fn seconds(ns: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{megabytes, parameters, seconds};
+    use super::{bytes, megabytes, parameters, seconds};
 
     #[test]
     fn writes_sizes_as_models_are_named() {
         assert_eq!(megabytes(98_362_432), "98.4 MB");
+        assert_eq!(bytes(999_949_999), "999.9 MB");
+        assert_eq!(bytes(999_950_000), "1.00 GB");
         for (n, text) in [
             (999, "999"),
             (260_032, "260K"),

@@ -5,30 +5,35 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use engine::platform::{Clock, Entropy, Workers};
+use engine::platform::{Clock, Entropy};
 use memmap2::Mmap;
-use shell::{Machine, ModelFile};
+use shell::{Host, Machine, ModelFile, Options};
 
 use crate::terminal::{SavedTerminal, StdTerminal};
 use crate::workers::Pool;
 
-/// Hold a conversation with one of the models in `paths` over stdin and stdout.
-pub fn chat(paths: &[PathBuf]) -> Result<()> {
+/// Hold a conversation with one of the models in `paths` over stdin and stdout, as `options` ask for it.
+pub fn chat(paths: &[PathBuf], options: &Options) -> Result<()> {
     let clock = HostClock { start: Instant::now() };
     let maps = paths.iter().map(|path| map(path)).collect::<Result<Vec<_>>>()?;
     let names: Vec<_> =
         paths.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy()).collect();
     let files: Vec<_> = names.iter().zip(&maps).map(|(name, bytes)| ModelFile { name, bytes }).collect();
     let workers = Pool::of_this_host();
-    let machine =
-        Machine { clock: &clock, workers: &workers, entropy: &HostEntropy, free_memory: &free_memory_bytes };
+    let machine = Machine {
+        clock: &clock,
+        workers: &workers,
+        entropy: &HostEntropy,
+        free_memory: &|| meminfo_bytes("MemAvailable:").unwrap_or(u64::MAX),
+        memory_bytes: meminfo_bytes("MemTotal:").unwrap_or(u64::MAX),
+        host: Host::Program,
+    };
 
-    println!("bootlm on this host: {} threads, {}", workers.count(), engine::cpu::Isa::detect());
     let saved = SavedTerminal::save().context("the terminal at stdin")?;
     if let Some(saved) = &saved {
         saved.enter_raw_mode().context("the terminal at stdin")?;
     }
-    shell::run(&mut StdTerminal::default(), &machine, &files);
+    shell::run(&mut StdTerminal::default(), &machine, &files, options);
     Ok(())
 }
 
@@ -60,14 +65,14 @@ impl Entropy for HostEntropy {
     }
 }
 
-/// Return how much memory programs can still have, by /proc/meminfo (proc(5)); where that cannot be read, no limit is known.
-fn free_memory_bytes() -> u64 {
-    fs::read_to_string("/proc/meminfo").ok().and_then(|text| available_bytes(&text)).unwrap_or(u64::MAX)
+/// Return the value of a line of /proc/meminfo (proc(5)) in bytes, if it can be read.
+fn meminfo_bytes(name: &str) -> Option<u64> {
+    value_bytes(&fs::read_to_string("/proc/meminfo").ok()?, name)
 }
 
-/// Return the value of the line `MemAvailable:   123 kB`.
-fn available_bytes(meminfo: &str) -> Option<u64> {
-    let value = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+/// Return the value of the line `name   123 kB`.
+fn value_bytes(meminfo: &str, name: &str) -> Option<u64> {
+    let value = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -77,9 +82,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_available_memory_in_bytes() {
+    fn reads_memory_in_bytes() {
         let meminfo = "MemTotal:       24689152 kB\nMemFree:          123 kB\nMemAvailable:   23000 kB\n";
-        assert_eq!(available_bytes(meminfo), Some(23_552_000));
-        assert_eq!(available_bytes("MemTotal: 1 kB\n"), None);
+        assert_eq!(value_bytes(meminfo, "MemAvailable:"), Some(23_552_000));
+        assert_eq!(value_bytes(meminfo, "MemTotal:"), Some(24_689_152 * 1024));
+        assert_eq!(value_bytes("MemTotal: 1 kB\n", "MemAvailable:"), None);
     }
 }

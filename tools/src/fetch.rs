@@ -65,21 +65,21 @@ pub fn fetch(model: &Model, dir: &Path) -> Result<PathBuf> {
 /// Return the known models as a table.
 pub fn list() -> String {
     let mut list =
-        format!("{:25}{:>10}  {:7}{:12}{:12}{}\n", "name", "weights", "family", "kind", "licence", "fetch");
+        format!("{:25}{:>9}  {:7}{:11}{:11}{}\n", "name", "weights", "family", "kind", "licence", "fetch");
     for model in catalog::MODELS {
         let kind = match model.kind {
             Kind::Story => "story",
             Kind::Completion => "completion",
             Kind::Chat => "chat",
         };
-        let default = if model.name == catalog::DEFAULT.name { " (default)" } else { "" };
+        let default = if model.name == catalog::DEFAULT.name { ", default" } else { "" };
         let fetch = match &model.source {
             Some(source) => format!("{} MB{default}", source.size_bytes / 1_000_000),
             None => "no source yet".into(),
         };
         let Model { name, family, licence, .. } = model;
         let n_millions = model.n_params as f64 / 1e6;
-        writeln!(list, "{name:25}{n_millions:>8.1} M  {family:7}{kind:12}{licence:12}{fetch}")
+        writeln!(list, "{name:25}{n_millions:>7.1} M  {family:7}{kind:11}{licence:11}{fetch}")
             .expect("a String takes every write");
     }
     list
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(list.lines().count(), 1 + catalog::MODELS.len());
         assert!(list.lines().all(|line| line.len() < 80), "{list}");
         let line = |name| list.lines().find(|line| line.starts_with(name)).unwrap();
-        assert!(line("SmolLM2-135M-Instruct").ends_with("98 MB (default)"), "{list}");
+        assert!(line("SmolLM2-135M-Instruct").ends_with("98 MB, default"), "{list}");
         assert!(line("Qwen3-0.6B").ends_with("no source yet"), "{list}");
     }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::limine::{BIOS_CD, BIOS_SYS, Limine, UEFI_CD, UEFI_LOADER};
 use crate::process;
@@ -22,6 +22,8 @@ pub struct Image<'a> {
     pub limine_conf: &'a Path,
     /// The model files, which keep their names.
     pub models: &'a [PathBuf],
+    /// What the kernel finds on its command line.
+    pub command_line: &'a str,
 }
 
 impl Image<'_> {
@@ -64,12 +66,16 @@ impl Image<'_> {
             .with_context(|| format!("cannot rename the finished image to {}", output.display()))
     }
 
-    /// Return the text of `limine.conf`: the template, then a module line for each model.
+    /// Return the text of `limine.conf`: the template, then the command line, then a module line for each model.
     ///
     /// The lines are made here because Limine refuses to boot when one names a file that is missing.
     fn configuration(&self) -> Result<String> {
         let mut conf =
             fs::read_to_string(self.limine_conf).with_context(|| self.limine_conf.display().to_string())?;
+        ensure!(!self.command_line.contains(['\n', '\r']), "the kernel's command line must be one line");
+        if !self.command_line.is_empty() {
+            conf.push_str(&format!("    cmdline: {}\n", self.command_line));
+        }
         for model in self.models {
             conf.push_str(&format!("    module_path: boot():/models/{}\n", file_name(model)?));
         }
@@ -97,6 +103,21 @@ fn file_name(path: &Path) -> Result<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn configuration_has_the_command_line_and_a_line_per_model() {
+        let dir = tempfile::tempdir().unwrap();
+        let conf = dir.path().join("limine.conf");
+        fs::write(&conf, "/bootlm\n").unwrap();
+        let models = ["m/a.gguf".into(), "b.gguf".into()];
+        let image = |command_line| Image { kernel: &conf, limine_conf: &conf, models: &models, command_line };
+        let modules = "    module_path: boot():/models/a.gguf\n    module_path: boot():/models/b.gguf\n";
+        assert_eq!(image("").configuration().unwrap(), format!("/bootlm\n{modules}"));
+        let with = image("prompt=\"a b\" once").configuration().unwrap();
+        assert_eq!(with, format!("/bootlm\n    cmdline: prompt=\"a b\" once\n{modules}"));
+        let error = image("a\ntimeout: 9").configuration().unwrap_err().to_string();
+        assert!(error.contains("one line"), "{error}");
+    }
 
     #[test]
     fn packs_the_file_behind_a_symbolic_link_and_names_a_missing_one() {

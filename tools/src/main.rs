@@ -1,10 +1,12 @@
 //! `bootlm`: the host side of bootlm as one program. `make` calls it; each command is a module of the library.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use anyhow::{Context, Result, bail};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use shell::Options;
 use tools::accel;
 use tools::chat;
 use tools::fetch;
@@ -63,10 +65,58 @@ enum CliCommand {
     },
     /// Talk to a model on this host, without a kernel.
     Chat {
-        /// GGUF files; the shell talks to the first that it can use.
+        /// Model files; a menu offers them where there are several.
         #[arg(required = true, value_name = "FILE")]
         models: Vec<PathBuf>,
+        #[command(flatten)]
+        wishes: Wishes,
     },
+}
+
+/// What a conversation begins with, by the names of the kernel's command line.
+#[derive(Debug, Args)]
+struct Wishes {
+    /// The model to take: its number in the menu, its name, or that of its file.
+    #[arg(long)]
+    model: Option<String>,
+    /// What to say first.
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Leave after the answer to that.
+    #[arg(long, requires = "prompt")]
+    once: bool,
+    /// The system message.
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// The size of the context, in tokens.
+    #[arg(long, value_name = "TOKENS")]
+    n_ctx: Option<NonZero<usize>>,
+    /// How freely to draw tokens; 0 takes the likeliest.
+    #[arg(long, value_name = "0 to 2")]
+    temp: Option<String>,
+    /// The seed of the draw.
+    #[arg(long)]
+    seed: Option<String>,
+    /// Whether the terminal shows UTF-8.
+    #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = parse_on_off)]
+    utf8: bool,
+}
+
+impl Wishes {
+    fn options(self) -> Options {
+        let settings = [("temp", self.temp), ("seed", self.seed)];
+        let given = settings.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?)));
+        Options {
+            model: self.model,
+            prompt: self.prompt,
+            once: self.once,
+            system: self.system,
+            n_ctx: self.n_ctx.map(NonZero::get),
+            settings: given.collect(),
+            ascii: !self.utf8,
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// What is booted, and where it lies.
@@ -84,6 +134,9 @@ struct Source {
     /// The folder that has Limine; found or downloaded where it is left out.
     #[arg(long, value_name = "DIR")]
     limine_dir: Option<PathBuf>,
+    /// The kernel's command line, such as `model=2 prompt="Once upon a time" once`.
+    #[arg(long, value_name = "WORDS", default_value = "", allow_hyphen_values = true)]
+    cmdline: String,
     /// The boot loader's configuration, without module lines.
     #[arg(long, value_name = "FILE", default_value = "limine.conf")]
     limine_conf: PathBuf,
@@ -119,10 +172,10 @@ fn carry_out(command: CliCommand) -> Result<()> {
             Ok(())
         }
         CliCommand::Image { source, output } => {
-            let models = run::models(source.models, &source.models_dir)?;
+            let models = run::models(source.models.clone(), &source.models_dir)?;
             let limine = Limine::find(source.limine_dir.as_deref(), &source.build_dir)?;
-            Image { kernel: &source.kernel, limine_conf: &source.limine_conf, models: &models }
-                .write(&limine, &output)?;
+            let Source { kernel, limine_conf, cmdline: command_line, .. } = &source;
+            Image { kernel, limine_conf, models: &models, command_line }.write(&limine, &output)?;
             eprintln!("{}: {} model(s)", output.display(), models.len());
             Ok(())
         }
@@ -135,10 +188,11 @@ fn carry_out(command: CliCommand) -> Result<()> {
             models: run::models(source.models, &source.models_dir)?,
             limine_dir: source.limine_dir,
             limine_conf: source.limine_conf,
+            command_line: source.cmdline,
             kernel: source.kernel,
             build_dir: source.build_dir,
         }),
-        CliCommand::Chat { models } => chat::chat(&models),
+        CliCommand::Chat { models, wishes } => chat::chat(&models, &wishes.options()),
     }
 }
 
@@ -151,6 +205,14 @@ fn parse_memory_mib(text: &str) -> Result<u64> {
     let number: u64 =
         number.parse().with_context(|| format!("expected a size such as 768M or 2G, found {text}"))?;
     number.checked_mul(unit_mib).context("that is more memory than there is")
+}
+
+fn parse_on_off(text: &str) -> Result<bool> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => bail!("expected on or off, found {text}"),
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::limine::Limine;
 use crate::qemu::{self, Accelerator, Boot, Console, Machine, Medium, Ovmf};
 
 /// What the shell shows when it waits for the first line: of the conversation, or, with several models, of the menu.
-const PROMPTS: [&[u8]; 2] = [b">>> ", b"Which model? [1] "];
+const PROMPTS: [&[u8]; 2] = [b">>> ", b"Which model? ["];
 
 /// End of transmission: what Ctrl-D sends, and how the shell is told that nothing more will come.
 const CTRL_D: u8 = 0x04;
@@ -59,6 +59,8 @@ pub struct Options {
     pub limine_dir: Option<PathBuf>,
     /// The boot loader's configuration.
     pub limine_conf: PathBuf,
+    /// What the kernel finds on its command line.
+    pub command_line: String,
     /// The kernel's ELF file.
     pub kernel: PathBuf,
     /// Where images and archives are written.
@@ -119,8 +121,8 @@ impl Options {
 
     fn boot_by_limine(&self, limine: &Limine) -> Result<Boot> {
         let iso = self.build_dir.join("bootlm.iso");
-        Image { kernel: &self.kernel, limine_conf: &self.limine_conf, models: &self.models }
-            .write(limine, &iso)?;
+        let Self { kernel, limine_conf, models, command_line, .. } = self;
+        Image { kernel, limine_conf, models, command_line }.write(limine, &iso)?;
         let ovmf = match self.firmware {
             Firmware::Bios => None,
             Firmware::Uefi => Some(Ovmf::prepare(&self.build_dir)?),
@@ -130,7 +132,8 @@ impl Options {
 
     fn boot_by_pvh(&self) -> Result<Boot> {
         let initrd = Initrd::pack(&self.models, &self.build_dir)?;
-        Ok(Boot::Pvh { kernel: self.kernel.clone(), initrd: initrd.file, command_line: initrd.command_line })
+        let command_line = format!("{} {}", initrd.command_line, self.command_line).trim().to_string();
+        Ok(Boot::Pvh { kernel: self.kernel.clone(), initrd: initrd.file, command_line })
     }
 }
 

@@ -9,6 +9,9 @@ use rustix::stdio::stdin;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use shell::Terminal;
 
+/// How long a moment of waiting is: short enough for a countdown, long enough to cost nothing.
+const MOMENT_NS: i64 = 20_000_000;
+
 /// The settings of the terminal at stdin, which are put back when this is dropped, and when the program panics.
 #[derive(Debug)]
 pub struct SavedTerminal {
@@ -62,12 +65,12 @@ pub struct StdTerminal {
 }
 
 impl StdTerminal {
-    /// Read what is there, after waiting for something when `wait` says so.
-    fn fill(&mut self, wait: bool) {
-        let no_time = Timespec { tv_sec: 0, tv_nsec: 0 };
+    /// Read what is there, after waiting so long for something: `None` is for ever.
+    fn fill(&mut self, wait_ns: Option<i64>) {
+        let timeout = wait_ns.map(|tv_nsec| Timespec { tv_sec: 0, tv_nsec });
         let mut ready = [PollFd::from_borrowed_fd(stdin(), PollFlags::IN)];
         let mut buffer = [0; 4096];
-        match poll(&mut ready, if wait { None } else { Some(&no_time) }) {
+        match poll(&mut ready, timeout.as_ref()) {
             Ok(0) | Err(rustix::io::Errno::INTR) => return,
             Ok(_) => {}
             Err(_) => {
@@ -94,15 +97,22 @@ impl Terminal for StdTerminal {
 
     fn try_read(&mut self) -> Option<u8> {
         if self.typed.is_empty() && !self.ended {
-            self.fill(false);
+            self.fill(Some(0));
         }
         self.typed.pop_front()
     }
 
     fn read(&mut self) -> Option<u8> {
         while self.typed.is_empty() && !self.ended {
-            self.fill(true);
+            self.fill(None);
         }
         self.typed.pop_front()
+    }
+
+    fn wait(&mut self) -> bool {
+        if self.typed.is_empty() && !self.ended {
+            self.fill(Some(MOMENT_NS));
+        }
+        !self.typed.is_empty() || !self.ended
     }
 }

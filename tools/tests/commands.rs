@@ -38,6 +38,7 @@ fn what_a_person_sets_reaches_the_command_that_boots() {
         "BOOT=limine",
         "LIMINE_DIR=/l",
         "MODELS=a.gguf b.gguf",
+        "CMDLINE=prompt=\"it's on\" once",
     ];
     let commands = make(&[["--dry-run", "run"].as_slice(), &set].concat());
     let boot = commands.lines().last().unwrap();
@@ -48,7 +49,7 @@ fn what_a_person_sets_reaches_the_command_that_boots() {
         "--firmware uefi",
         "--boot limine",
         "--limine-dir /l",
-        "a.gguf b.gguf",
+        "--cmdline \"$CMDLINE\" a.gguf b.gguf",
     ] {
         assert!(boot.contains(words), "{words:?} is not in: {boot}");
     }

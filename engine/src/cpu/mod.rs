@@ -5,6 +5,7 @@
 //! kernel, keeps the registers) first.
 
 mod generic;
+mod processor;
 mod swar;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -14,6 +15,7 @@ use core::fmt;
 use half::f16;
 
 use crate::quant::{Activations, BlockQ8_1, Groups, QK, TensorType};
+pub use processor::Processor;
 
 /// An instruction set that the engine has inner loops for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

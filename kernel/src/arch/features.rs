@@ -1,7 +1,5 @@
 //! What this processor is and has, as far as the kernel asks. The engine asks for itself which vector instructions it may use.
 
-use core::fmt;
-
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 
 /// Return whether the machine is virtual.
@@ -29,16 +27,4 @@ pub(crate) fn has_avx2_and_fma() -> bool {
 /// CPUID by the processor's own instruction.
 pub(crate) fn cpuid() -> CpuId<CpuIdReaderNative> {
     CpuId::new()
-}
-
-/// The processor's name as its maker gives it.
-pub(crate) struct Name;
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match cpuid().get_processor_brand_string() {
-            Some(brand) => f.write_str(brand.as_str().trim()),
-            None => f.write_str("unknown processor"),
-        }
-    }
 }

@@ -18,7 +18,7 @@ const MAX_MODULES: usize = 64;
 pub(crate) struct BootInfo {
     /// The loader's name and version.
     pub(crate) loader: ArrayString<64>,
-    /// The kernel's command line: words with spaces between them.
+    /// The kernel's command line: words as [`shell::Options`] has them.
     pub(crate) command_line: ArrayString<1024>,
     /// All RAM, in ascending order, without overlap.
     pub(crate) memory: ArrayVec<Region, MAX_REGIONS>,
@@ -73,13 +73,26 @@ impl BootInfo {
 
     /// Return the value of the command line's first word `key=value`.
     pub(crate) fn option(&self, key: &str) -> Option<&str> {
-        option(&self.command_line, key)
+        shell::option(&self.command_line, key)
     }
-}
 
-/// Return the value of the first word `key=value`.
-fn option<'a>(command_line: &'a str, key: &str) -> Option<&'a str> {
-    command_line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    /// Write all this to the log.
+    pub(crate) fn log(&self) {
+        log::info!("brought by {}, command line: {}", self.loader, self.command_line);
+        log::info!("memory: {} bytes in {} regions", self.memory_bytes(), self.memory.len());
+        for Region { range, kind } in &self.memory {
+            log::debug!("memory {:#014x} to {:#014x}: {kind:?}", range.start, range.end);
+        }
+        for Module { name, range } in &self.modules {
+            log::info!("module {name}: {} bytes at {:#x}", range.end - range.start, range.start);
+        }
+        if self.modules_left_out > 0 {
+            log::warn!(
+                "{} more boot modules are left out: {MAX_MODULES} are read. A tar archive may hold any number of files.",
+                self.modules_left_out,
+            );
+        }
+    }
 }
 
 /// Return as much of a loader's text as there is room for. What is not UTF-8 ends it.

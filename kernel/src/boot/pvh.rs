@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use arrayvec::{ArrayString, ArrayVec};
 
-use super::{BootInfo, MAX_MODULES, MAX_REGIONS, Module, Region, RegionKind, file_name, option, text};
+use super::{BootInfo, MAX_MODULES, MAX_REGIONS, Module, Region, RegionKind, file_name, text};
 use crate::memory::{DIRECT_MAP, image_physical_as_linked};
 
 const MAGIC: u32 = 0x336e_c578;
@@ -96,7 +96,7 @@ unsafe fn modules(info: &StartInfo, command_line: &str) -> ArrayVec<Module, MAX_
             (entry, c_string(entry.command_line))
         };
         let own_name = words.split_whitespace().next();
-        let name = own_name.or(option(command_line, "initrd")).unwrap_or("initrd");
+        let name = own_name.or(shell::option(command_line, "initrd")).unwrap_or("initrd");
         Module { name: text(file_name(name.as_bytes())), range: entry.address..entry.address + entry.bytes }
     };
     (0..info.module_count).take(MAX_MODULES).map(module).collect()

@@ -127,6 +127,11 @@ impl<'m> Chat<'m> {
         self.session.truncate(self.template.n_before_turns(self.tokenizer, system));
     }
 
+    /// Return the context that the conversation lives in.
+    pub(crate) fn session(&self) -> &Session<'m> {
+        &self.session
+    }
+
     /// Return the system message.
     pub(crate) fn system(&self) -> Option<&str> {
         self.conversation.system.as_deref()

@@ -16,6 +16,7 @@ use crate::chat::Chat;
 use crate::console::Console;
 use crate::nearest::nearest;
 use crate::prompt::Leaving;
+use crate::shelf::Shelf;
 
 /// What is said where a model would be needed.
 pub(crate) const NO_MODEL: &str = "There is no model to talk to; /exit leaves.";
@@ -24,6 +25,7 @@ pub(crate) const NO_MODEL: &str = "There is no model to talk to; /exit leaves.";
 pub(crate) struct Scene<'s, 't, 'm> {
     pub(crate) console: &'s mut Console<'t>,
     pub(crate) machine: &'s Machine<'s>,
+    pub(crate) shelf: &'s Shelf<'s>,
     /// Nothing where no model could be used.
     pub(crate) chat: Option<&'s mut Chat<'m>>,
 }

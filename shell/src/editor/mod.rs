@@ -3,7 +3,7 @@
 //! It knows keys ([`keys`]), the screen ([`view`]) and earlier lines ([`history`]), not what a line means.
 
 mod history;
-mod keys;
+pub(crate) mod keys;
 mod view;
 
 use alloc::string::String;
@@ -33,7 +33,7 @@ pub(crate) enum Entered {
 /// Edits lines, one after the other, and remembers them.
 #[derive(Debug, Default)]
 pub(crate) struct LineEditor {
-    decoder: KeyDecoder,
+    pub(crate) decoder: KeyDecoder,
     history: History,
     view: LineView,
     /// The line being written.

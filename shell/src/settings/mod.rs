@@ -84,6 +84,11 @@ const SETTINGS: [Setting; 14] = [
     setting(Key::Kv, "kv", "f16 or f32", "the floats that the context is kept in"),
 ];
 
+/// Return the names of all settings.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> + Clone {
+    SETTINGS.iter().map(|setting| setting.name)
+}
+
 impl Settings {
     /// Return the settings at the start, with a context of `n_ctx` tokens of at most `n_ctx_max`.
     pub(crate) fn new(n_ctx: usize, n_ctx_max: usize) -> Self {

@@ -123,6 +123,10 @@ impl Terminal for Script {
         self.next_byte()
     }
 
+    fn wait(&mut self) -> bool {
+        !self.steps.is_empty()
+    }
+
     fn read(&mut self) -> Option<u8> {
         let byte = self.next_byte();
         if let (None, Some(Step::WaitFor(text))) = (byte, self.steps.front()) {

@@ -24,7 +24,9 @@ fn a_person_at_a_terminal_holds_a_conversation() {
     let mut guest = Guest::start(bootlm_run(&dir));
     let start = guest.prompt();
     let first_lines = Regex::new(concat!(
-        r"(?m)^bootlm \S+ by PVH: .*\n",
+        r"(?m)^bootlm \S+, a language model on bare metal\n",
+        r"processor  .+\ncores      1, computing with .+\nmemory     \S+ [MG]B, \S+ [MG]B of it free\n",
+        r"boot       by PVH in \d+\.\d\d s; clock \d+ MHz \(.+\)\n\n",
         r"SmolLM2-135M-Instruct\.Q4_1\.gguf: llama 135M Q4_1, 98\.4 MB, context 2048 of 8192\n",
         r"ready in (\d+\.\d\d) s: memory (\d+\.\d\d), model (\d+\.\d\d), tokenizer (\d+\.\d\d), context (\d+\.\d\d)\n",
         r"/help lists the commands; Ctrl-C stops an answer, /exit leaves\.\n\n$"
@@ -79,7 +81,8 @@ fn a_pipe_chooses_from_the_menu_is_answered_on_two_processors_and_left_at_its_en
     let output = run.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap().replace('\r', "");
     let conversation = [
-        "\n2  SmolLM2-135M-Instruct.Q4_1.gguf: llama 135M Q4_1, 98.4 MB\nWhich model? [1] 2\n",
+        "\n✓  2 SmolLM2-135M-Instruct     98.4 MB    135M   Q4_1 llama     8192 ",
+        " are free.\nWhich model? [1] 2\nSmolLM2-135M-Instruct.Q4_1.gguf: llama 135M Q4_1, 98.4 MB, context ",
         ">>> What is the capital of France?\nThe capital of France is Paris.\n\n>>> ",
     ];
     for part in conversation {

@@ -22,8 +22,12 @@ fn iso(dir: &TempDir, test: &str) -> Option<PathBuf> {
         }
     };
     let iso = dir.path().join("bootlm.iso");
-    let image =
-        Image { kernel: kernel(), limine_conf: &workspace().join("limine.conf"), models: &[model().into()] };
+    let image = Image {
+        kernel: kernel(),
+        limine_conf: &workspace().join("limine.conf"),
+        models: &[model().into()],
+        command_line: "tmep=1",
+    };
     image.write(&limine, &iso).unwrap();
     Some(iso)
 }
@@ -35,6 +39,8 @@ fn boots_from_both_media(iso: &Path, ovmf: Option<Ovmf>) {
         let mut guest = Guest::boot(&Machine { memory_mib: 1024, ..machine(boot) });
         let start = guest.prompt();
         assert!(start.contains("by Limine "), "{medium:?}: {start}");
+        let warning = "\ncommand line: there is no option tmep; did you mean temp?\n";
+        assert!(start.contains(warning), "{medium:?}: {start}");
         let model = "\nSmolLM2-135M-Instruct.Q4_1.gguf: llama 135M Q4_1, 98.4 MB, context 2048 of 8192\n";
         assert!(start.contains(model), "{medium:?}: {start}");
         guest.leave();

@@ -4,3 +4,4 @@ mod conversation;
 mod damage;
 mod fault;
 mod iso;
+mod menu;

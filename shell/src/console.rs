@@ -8,10 +8,16 @@ use core::fmt;
 
 use engine::platform::Clock;
 
-use crate::Terminal;
+use crate::{ScreenSize, Terminal};
 
 /// Ctrl-C as a byte (ETX).
 const CTRL_C: u8 = 0x03;
+
+/// Let the terminal mark what is pasted (xterm's bracketed paste).
+const MARK_PASTES: &str = "\x1b[?2004h";
+
+/// Let the terminal hand over what is pasted as if it were typed.
+const DO_NOT_MARK_PASTES: &str = "\x1b[?2004l";
 
 /// How much is read ahead of the next prompt. The rest stays in the device, which holds the sender back; a Ctrl-C among it
 /// is not seen.
@@ -30,11 +36,12 @@ pub(crate) enum Awaited {
 pub(crate) struct Console<'t> {
     terminal: &'t mut dyn Terminal,
     typed_ahead: VecDeque<u8>,
+    marks_pastes: bool,
 }
 
 impl<'t> Console<'t> {
     pub(crate) fn new(terminal: &'t mut dyn Terminal) -> Self {
-        Self { terminal, typed_ahead: VecDeque::new() }
+        Self { terminal, typed_ahead: VecDeque::new(), marks_pastes: false }
     }
 
     /// Show `text`, wherever it comes from: it cannot steer the terminal.
@@ -56,6 +63,26 @@ impl<'t> Console<'t> {
         if !text.is_empty() {
             self.terminal.write(text);
         }
+    }
+
+    /// Return what is known of the screen.
+    pub(crate) fn screen_size(&self) -> ScreenSize {
+        self.terminal.screen_size()
+    }
+
+    /// Return whether something was typed that nobody has read yet.
+    pub(crate) fn has_input(&mut self) -> bool {
+        if self.typed_ahead.is_empty() {
+            self.typed_ahead.extend(self.terminal.try_read());
+        }
+        !self.typed_ahead.is_empty()
+    }
+
+    /// Let the terminal mark what is pasted, until the console is dropped. To be said at every prompt: a terminal that was
+    /// attached later must know it as well.
+    pub(crate) fn mark_pastes(&mut self) {
+        self.marks_pastes = true;
+        self.control(MARK_PASTES);
     }
 
     /// Wait for the next byte; `None` when the input has ended for good.
@@ -96,6 +123,14 @@ impl<'t> Console<'t> {
     }
 }
 
+impl Drop for Console<'_> {
+    fn drop(&mut self) {
+        if self.marks_pastes {
+            self.control(DO_NOT_MARK_PASTES);
+        }
+    }
+}
+
 /// Return what may be shown for `character`: control characters other than line feed and tab could move the cursor,
 /// rename the window or make the terminal type something, so they show as U+FFFD; carriage returns vanish.
 fn harmless(character: char) -> Option<char> {
@@ -119,6 +154,7 @@ mod tests {
         let mut console = Console::new(&mut script);
         assert!(!console.interrupted());
         assert_eq!(console.read(), Some(b'x'));
+        drop(console);
         assert_eq!(script.try_read(), Some(b'y'));
     }
 

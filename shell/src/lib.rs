@@ -38,7 +38,7 @@ mod units;
 
 pub use engine::format::File as ModelFile;
 pub use options::{Options, option};
-pub use terminal::{Host, Machine, Terminal};
+pub use terminal::{Host, Machine, ScreenSize, Terminal};
 
 use console::Console;
 use editor::LineEditor;
@@ -75,7 +75,7 @@ pub enum Ending {
 pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile], options: &Options) -> Ending {
     let host_ns = machine.clock.now_ns();
     let mut console = Console::new(terminal);
-    let mut editor = LineEditor::default();
+    let mut editor = LineEditor::new(commands::names().collect());
     start_screen::show(&mut console, machine, host_ns);
     for warning in &options.warnings {
         writeln!(console, "command line: {warning}");

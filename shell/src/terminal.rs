@@ -6,8 +6,30 @@ use alloc::string::String;
 
 use engine::platform::{Clock, Entropy, Workers};
 
+/// What a host knows of the screen on which a person sees the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScreenSize {
+    /// There is no screen but a pipe or a file: it gets text and no control sequences.
+    NoScreen,
+    /// There may be a screen, as at the other end of a serial line. It is asked for its size with ECMA-48's request for the
+    /// cursor's position, to which the terminal types one answer or none.
+    Unknown,
+    /// The screen has this size now.
+    Known {
+        /// Rows of text.
+        rows: usize,
+        /// Columns of narrow characters.
+        columns: usize,
+    },
+}
+
 /// A byte-wise terminal that does not echo.
 pub trait Terminal {
+    /// Return what is known of the screen.
+    fn screen_size(&self) -> ScreenSize {
+        ScreenSize::Unknown
+    }
+
     /// Show `text`. Lines end in `"\n"`; a device that needs `"\r\n"` adds the `"\r"` itself.
     fn write(&mut self, text: &str);
 

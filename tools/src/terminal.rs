@@ -6,8 +6,8 @@ use std::panic;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::stdin;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use shell::Terminal;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use shell::{ScreenSize, Terminal};
 
 /// How long a moment of waiting is: short enough for a countdown, long enough to cost nothing.
 const MOMENT_NS: i64 = 20_000_000;
@@ -88,6 +88,17 @@ impl StdTerminal {
 }
 
 impl Terminal for StdTerminal {
+    /// Return the size of the terminal at stdin, where the person types.
+    fn screen_size(&self) -> ScreenSize {
+        match tcgetwinsize(stdin()) {
+            Ok(size) if size.ws_row > 0 && size.ws_col > 0 => {
+                ScreenSize::Known { rows: size.ws_row.into(), columns: size.ws_col.into() }
+            }
+            Ok(_) => ScreenSize::Unknown,
+            Err(_) => ScreenSize::NoScreen,
+        }
+    }
+
     fn write(&mut self, text: &str) {
         let mut stdout = io::stdout().lock();
         if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {

@@ -102,6 +102,11 @@ fn parse(line: &str) -> Result<(&'static Command, &str), String> {
     Ok((command, arguments))
 }
 
+/// Return the names of all commands as they are typed.
+pub(crate) fn names() -> impl Iterator<Item = String> {
+    all().map(|command| format!("/{}", command.name))
+}
+
 /// Return the text of `/help` with `argument`, the name of a command or nothing.
 ///
 /// # Errors

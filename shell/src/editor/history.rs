@@ -1,4 +1,4 @@
-//! The lines that were entered before, and the walk through them with Up and Down.
+//! What was entered before, the walk through it with Up and Down, and the search in it.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -39,11 +39,28 @@ impl History {
         if self.steps_up == self.lines.len() {
             return None;
         }
+        self.go(self.steps_up + 1, line);
+        self.get(self.steps_up).map(String::from)
+    }
+
+    /// Return how many steps up an entry that contains `query` lies, and the place of `query` in it: the first entry at
+    /// `steps_up` steps or more. One step up is the newest.
+    pub(crate) fn find(&self, query: &str, steps_up: usize) -> Option<(usize, usize)> {
+        let entries = (1..).zip(self.lines.iter().rev()).skip(steps_up.saturating_sub(1));
+        entries.filter_map(|(steps, line)| Some((steps, line.rfind(query)?))).next()
+    }
+
+    /// Return the entry `steps_up` steps up.
+    pub(crate) fn get(&self, steps_up: usize) -> Option<&str> {
+        Some(self.lines.get(self.lines.len().checked_sub(steps_up)?)?)
+    }
+
+    /// Go to the entry `steps_up` steps up; `line` is what is being shown.
+    pub(crate) fn go(&mut self, steps_up: usize, line: &str) {
         if self.steps_up == 0 {
             self.draft = line.into();
         }
-        self.steps_up += 1;
-        self.lines.get(self.lines.len() - self.steps_up).cloned()
+        self.steps_up = steps_up;
     }
 
     /// Return the next newer line, after the newest the one that was being written.
@@ -51,7 +68,7 @@ impl History {
         self.steps_up = self.steps_up.checked_sub(1)?;
         match self.steps_up {
             0 => Some(core::mem::take(&mut self.draft)),
-            steps => self.lines.get(self.lines.len() - steps).cloned(),
+            steps => self.get(steps).map(String::from),
         }
     }
 }
@@ -83,6 +100,21 @@ mod tests {
         }
         assert_eq!(history.older("").as_deref(), Some("one"));
         assert_eq!(history.older("one"), None);
+    }
+
+    #[test]
+    fn finds_the_newest_entry_that_contains_a_text() {
+        let mut history = History::default();
+        for line in ["one two", "two\nthree two", "four"] {
+            history.add(line);
+        }
+        assert_eq!(history.find("two", 0), Some((2, 10)));
+        assert_eq!(history.find("two", 3), Some((3, 4)));
+        assert_eq!(history.find("two", 4), None);
+        assert_eq!(history.find("five", 0), None);
+        history.go(3, "draft");
+        assert_eq!(history.get(3), Some("one two"));
+        assert_eq!(history.newer().as_deref(), Some("two\nthree two"));
     }
 
     #[test]

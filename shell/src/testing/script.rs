@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 use std::num::NonZero;
 
-use crate::Terminal;
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::{ScreenSize, Terminal};
 
 enum Step {
     Type(VecDeque<u8>),
@@ -16,19 +18,30 @@ enum Step {
 /// What kind of terminal is at the other end.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
-    /// It understands text, backspace, return and line feed, and its keyboard may send escape sequences.
+    /// A pipe: the shell knows that there is no screen.
     Dumb,
-    /// It understands ECMA-48 and answers how wide it is.
+    /// A serial line to a terminal that understands ECMA-48 and answers where its cursor is.
     Vt100,
+    /// The same, but it shows emoji that are joined as one.
+    Joining,
+    /// A serial line to a terminal that answers nothing.
+    Silent,
+    /// A terminal whose size the host knows.
+    Local,
 }
 
-/// Rows of the screen: enough that no test scrolls.
+/// Rows of a screen on which no test scrolls.
 const ROWS: u16 = 100;
+
+/// DSR 6: the terminal types where its cursor is.
+const ASK_FOR_CURSOR: &str = "\x1b[6n";
+
+/// What a terminal that joins emoji is taken to show: the emulator shows them side by side.
+const JOINED: &str = "合";
 
 /// A scripted terminal.
 pub(crate) struct Script {
     kind: Kind,
-    columns: u16,
     steps: VecDeque<Step>,
     /// What the terminal itself sends.
     replies: VecDeque<u8>,
@@ -41,11 +54,14 @@ pub(crate) struct Script {
 impl Script {
     /// Return a terminal with an empty script.
     pub(crate) fn new(kind: Kind, columns: u16) -> Self {
-        let size = [ROWS, columns].map(|n| NonZero::new(n).expect("a screen has rows and columns"));
-        let screen = vt100::Parser::new(size[0], size[1], 0);
+        Self::of_size(kind, ROWS, columns)
+    }
+
+    /// Return a terminal with `rows`, which scrolls, and an empty script.
+    pub(crate) fn of_size(kind: Kind, rows: u16, columns: u16) -> Self {
+        let screen = vt100::Parser::new(at_least_one(rows), at_least_one(columns), 0);
         Self {
             kind,
-            columns,
             steps: VecDeque::new(),
             replies: VecDeque::new(),
             screen,
@@ -76,17 +92,42 @@ impl Script {
         &self.output
     }
 
-    /// Return what is on the screen, without the blanks at the ends of its rows.
-    pub(crate) fn screen(&self) -> String {
-        let rows: Vec<_> =
-            self.screen.screen().rows(0, self.columns).map(|row| row.trim_end().to_string()).collect();
-        rows.join("\n").trim_end().to_string()
+    /// Change the size of the screen, as a person does with a window.
+    pub(crate) fn resize(&mut self, rows: u16, columns: u16) {
+        self.screen.screen_mut().set_size(at_least_one(rows), at_least_one(columns));
     }
 
-    /// Return row and column of the cursor; behind the last column is the start of the next row.
+    /// Return how many rows and columns the screen has.
+    pub(crate) fn size(&self) -> (u16, u16) {
+        let (rows, columns) = self.screen.screen().size();
+        (rows.get(), columns.get())
+    }
+
+    /// Return what is on the screen, without the blanks at the ends of its rows.
+    pub(crate) fn screen(&self) -> String {
+        let rows = self.screen.screen().rows(0, self.size().1);
+        rows.map(|row| row.trim_end().to_string()).collect::<Vec<_>>().join("\n").trim_end().to_string()
+    }
+
+    /// Return row and column of the cursor, on the last column if that was written.
     pub(crate) fn cursor(&self) -> (u16, u16) {
         let (row, column) = self.screen.screen().cursor_position();
-        if column == self.columns { (row + 1, 0) } else { (row, column) }
+        (row, column.min(self.size().1 - 1))
+    }
+
+    /// Let the emulator show `text`.
+    fn show(&mut self, text: &str) {
+        let text = text.replace('\n', "\r\n");
+        match self.kind {
+            // One wide character is shown like several emoji that are joined.
+            Kind::Joining => {
+                let joined = |cluster: &str| cluster.contains('\u{200d}') && cluster.chars().count() > 2;
+                let shown =
+                    text.graphemes(true).map(|cluster| if joined(cluster) { JOINED } else { cluster });
+                self.screen.process(shown.collect::<String>().as_bytes());
+            }
+            _ => self.screen.process(text.as_bytes()),
+        }
     }
 
     /// Go on in the script as far as the output allows, and return the next byte.
@@ -110,12 +151,30 @@ impl Script {
     }
 }
 
+fn at_least_one(n: u16) -> NonZero<u16> {
+    NonZero::new(n).expect("a screen has rows and columns")
+}
+
 impl Terminal for Script {
     fn write(&mut self, text: &str) {
         self.output.push_str(text);
-        self.screen.process(text.replace('\n', "\r\n").as_bytes());
-        if self.kind == Kind::Vt100 && text.contains("\x1b[6n") {
-            self.replies.extend(format!("\x1b[1;{}R", self.columns).bytes());
+        let mut parts = text.split(ASK_FOR_CURSOR);
+        parts.next().inspect(|part| self.show(part));
+        for part in parts {
+            if self.kind != Kind::Silent {
+                let (row, column) = self.cursor();
+                self.replies.extend(format!("\x1b[{};{}R", row + 1, column + 1).bytes());
+            }
+            self.show(part);
+        }
+    }
+
+    fn screen_size(&self) -> ScreenSize {
+        let (rows, columns) = self.size();
+        match self.kind {
+            Kind::Dumb => ScreenSize::NoScreen,
+            Kind::Local => ScreenSize::Known { rows: rows.into(), columns: columns.into() },
+            Kind::Vt100 | Kind::Joining | Kind::Silent => ScreenSize::Unknown,
         }
     }
 

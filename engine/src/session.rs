@@ -8,10 +8,10 @@ use crate::cpu::Kernels;
 use crate::kv_cache::KvCache;
 pub use crate::kv_cache::KvType;
 use crate::memory::zeroed;
-use crate::model::{Batch, HParams, Model, N_BATCH, Pass, Scratch};
+use crate::model::{Batch, HParams, Model, N_BATCH, Pass, Scratch, Stopwatch, Times};
 use crate::ops::rotations;
 use crate::parallel::{Cores, MAX_CORES};
-use crate::platform::Workers;
+use crate::platform::{Clock, Workers};
 use crate::{Error, Token};
 
 /// A model at work. All that an evaluation needs was allocated when it began.
@@ -169,6 +169,29 @@ impl<'m> Session<'m> {
         tokens: &[Token],
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Option<&[f32]>, Error> {
+        self.read(tokens, keep_going, None)
+    }
+
+    /// Read `token` and return how long each step of the forward pass took, by `clock`.
+    ///
+    /// # Errors
+    /// When the context is full.
+    ///
+    /// # Panics
+    /// When `token` is not in the vocabulary.
+    pub fn eval_timed(&mut self, token: Token, clock: &dyn Clock) -> Result<Times, Error> {
+        let mut times = Times::default();
+        self.read(&[token], &mut || true, Some((clock, &mut times)))?;
+        Ok(times)
+    }
+
+    /// Read `tokens` as [`Self::eval`] does, with the clock that takes the times where somebody wants them.
+    fn read(
+        &mut self,
+        tokens: &[Token],
+        keep_going: &mut dyn FnMut() -> bool,
+        mut timed: Option<(&dyn Clock, &mut Times)>,
+    ) -> Result<Option<&[f32]>, Error> {
         assert!(!tokens.is_empty(), "no tokens to read");
         if tokens.len() > self.n_ctx - self.n_past() {
             return Err(Error::ContextFull {
@@ -186,7 +209,9 @@ impl<'m> Session<'m> {
             };
             let hparams = self.model.hparams();
             let (kv, scratch) = (&mut self.kv, &mut self.scratch);
-            if !self.model.forward(&mut Pass::new(batch, hparams, self.cores, kv, scratch, keep_going)) {
+            let stopwatch = timed.as_mut().map(|(clock, times)| Stopwatch::start(*clock, times));
+            let mut pass = Pass::new(batch, hparams, self.cores, kv, scratch, keep_going, stopwatch);
+            if !self.model.forward(&mut pass) {
                 return Ok(None);
             }
         }
@@ -314,6 +339,40 @@ mod tests {
             assert_eq!(session.shift(0), 0);
             assert_eq!(session.tokens(), [1, 2, 3, 4]);
         });
+    }
+
+    /// A clock that advances by 1 ns at each look.
+    #[derive(Default)]
+    struct TickingClock(core::cell::Cell<u64>);
+
+    impl Clock for TickingClock {
+        fn now_ns(&self) -> u64 {
+            self.0.set(self.0.get() + 1);
+            self.0.get()
+        }
+    }
+
+    #[test]
+    fn every_step_of_a_timed_token_is_counted() {
+        for (name, expected) in [
+            // Of each layer: two norms, one of each other step; then the embedding, the rotations, the logits.
+            ("llama", [1, 4, 2, 3, 2, 2, 2, 1]),
+            // Positions are embedded, and nothing is rotated.
+            ("gpt2", [2, 4, 2, 0, 2, 2, 2, 1]),
+            // Heads are normalized too.
+            ("qwen3", [1, 6, 2, 3, 2, 2, 2, 1]),
+        ] {
+            with_model(name, |model| {
+                let mut session = session(model, KvType::F32, &[1, 2]);
+                let times = session.eval_timed(3, &TickingClock::default()).unwrap();
+                let laps: Vec<u64> = times.steps().map(|(_, ns)| ns).collect();
+                assert_eq!(model.hparams().n_layer, 2);
+                assert_eq!(laps, expected, "{name}");
+                assert_eq!(session.tokens(), [1, 2, 3]);
+                let fresh = self::session(model, KvType::F32, &[1, 2, 3]);
+                assert!(difference(session.logits(), fresh.logits()) < 1e-4);
+            });
+        }
     }
 
     #[test]

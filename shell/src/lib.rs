@@ -59,6 +59,9 @@ Put one into the folder models/ and start again.
 /// What a person reads before the first prompt.
 const HINT: &str = "/help lists the commands; Ctrl-C stops an answer, /exit leaves.\n\n";
 
+/// The same, where there are demos.
+const DEMO_HINT: &str = "/help lists the commands, /demo what to try; Ctrl-C stops, /exit leaves.\n\n";
+
 /// What a person wants when they leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -95,7 +98,7 @@ pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile], 
             Choice::Model(index) => {
                 let model = &shelf.models[index];
                 let started = model.start(&mut console, machine, times.take(), options, |console, chat| {
-                    console.print(HINT);
+                    console.print(if chat.demos.is_empty() { HINT } else { DEMO_HINT });
                     let mut visit = Visit { console, machine, shelf: &shelf, chat: Some(chat) };
                     visit
                         .begin(first_message.take(), options.once)

@@ -170,6 +170,7 @@ impl<'f> Candidate<'f> {
             }
         }
         chat.set_system(options.system.clone());
+        chat.demos = self.known.map_or(&[], |known| known.demos);
     }
 }
 

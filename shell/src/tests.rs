@@ -259,7 +259,7 @@ fn settings_change_the_answer() {
         answers
     };
     // Greedy takes the first of equals, "N" before "y"; a fixed seed draws the same each time; a random one does not.
-    assert_eq!(ask("", 4), ["NO"; 4]);
+    assert_eq!(ask("/set temp 0\n", 4), ["NO"; 4]);
     let drawn = ask("/set temp 1\n/set top_p 1\n", 30);
     assert!(drawn.contains(&"yes".into()) && drawn.contains(&"NO".into()), "{drawn:?}");
     let fixed = ask("/set temp 1\n/set top_p 1\n/set seed 5\n", 10);
@@ -273,7 +273,7 @@ fn commands_answer_and_errors_say_what_to_do() {
         Script::piped("/hlep\n/set temp 9\n/set\n/help set\n/exit now\nhi\n"),
     );
     assert_shows(&output, ">>> /hlep\nunknown command /hlep; did you mean /help?\n\n>>> ");
-    assert_shows(&output, ">>> /set temp 9\ntemp takes 0 to 2, not \"9\"; it stays 0\n\n>>> ");
+    assert_shows(&output, ">>> /set temp 9\ntemp takes 0 to 2, not \"9\"; it stays 0.8\n\n>>> ");
     assert_shows(&output, "max_tokens      = 512");
     assert_shows(&output, "/set temp 0.8 changes it.");
     assert_shows(&output, "/exit takes no arguments");

@@ -29,6 +29,14 @@ pub(crate) fn parameters(n: u64) -> String {
     }
 }
 
+/// Return `bytes` in binary units, as llama-bench has them: `93.81 MiB`, `1.08 GiB`.
+pub(crate) fn binary(bytes: u64) -> String {
+    match bytes {
+        0..0x4000_0000 => format!("{:.2} MiB", bytes as f64 / f64::from(1 << 20)),
+        _ => format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30)),
+    }
+}
+
 /// Return nanoseconds in seconds with two decimals: `0.41`.
 pub(crate) fn seconds(ns: u64) -> String {
     format!("{:.2}", Duration::from_nanos(ns).as_secs_f64())
@@ -36,7 +44,7 @@ pub(crate) fn seconds(ns: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, megabytes, parameters, seconds};
+    use super::{binary, bytes, megabytes, parameters, seconds};
 
     #[test]
     fn writes_sizes_as_models_are_named() {
@@ -54,6 +62,8 @@ mod tests {
         ] {
             assert_eq!(parameters(n), text);
         }
+        assert_eq!(binary(98_362_432), "93.81 MiB");
+        assert_eq!(binary(1_163_520_000), "1.08 GiB");
         assert_eq!(seconds(413_000_000), "0.41");
     }
 }

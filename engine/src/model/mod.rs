@@ -11,6 +11,7 @@ mod matrix;
 mod pass;
 mod qwen2;
 mod qwen3;
+mod times;
 mod weights;
 
 use alloc::boxed::Box;
@@ -21,6 +22,8 @@ use hashbrown::HashMap;
 
 pub use hparams::HParams;
 pub(crate) use pass::{Batch, N_BATCH, Pass, Scratch};
+pub use times::Times;
+pub(crate) use times::{Step, Stopwatch};
 pub(crate) use weights::Linear;
 
 use crate::Error;

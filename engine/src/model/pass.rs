@@ -4,10 +4,10 @@
 
 use alloc::vec::Vec;
 
-use super::HParams;
 use super::blocks::{Attention, Mlp, Norm, Rope, SwiGlu};
 use super::matrix::Matrix;
 use super::weights::Linear;
+use super::{HParams, Step, Stopwatch};
 use crate::Error;
 use crate::Token;
 use crate::kv_cache::KvCache;
@@ -101,6 +101,7 @@ pub(crate) struct Pass<'p> {
     cores: Cores<'p>,
     kv: &'p mut KvCache,
     keep_going: &'p mut dyn FnMut() -> bool,
+    stopwatch: Option<Stopwatch<'p>>,
     stream: &'p mut [f32],
     x: &'p mut [f32],
     q: &'p mut [f32],
@@ -116,7 +117,8 @@ pub(crate) struct Pass<'p> {
 }
 
 impl<'p> Pass<'p> {
-    /// Return `batch` before the first layer; `keep_going` is asked before every layer.
+    /// Return `batch` before the first layer; `keep_going` is asked before every layer, and a `stopwatch` takes
+    /// the times.
     pub(crate) fn new(
         batch: Batch<'p>,
         hparams: &'p HParams,
@@ -124,6 +126,7 @@ impl<'p> Pass<'p> {
         kv: &'p mut KvCache,
         scratch: &'p mut Scratch,
         keep_going: &'p mut dyn FnMut() -> bool,
+        stopwatch: Option<Stopwatch<'p>>,
     ) -> Self {
         let n_tokens = batch.tokens.len();
         Self {
@@ -132,6 +135,7 @@ impl<'p> Pass<'p> {
             cores,
             kv,
             keep_going,
+            stopwatch,
             stream: &mut scratch.stream[..n_tokens * hparams.n_embd],
             x: &mut scratch.x[..n_tokens * hparams.n_embd],
             q: &mut scratch.q[..n_tokens * hparams.n_embd_q()],
@@ -152,11 +156,19 @@ impl<'p> Pass<'p> {
         (self.keep_going)()
     }
 
+    /// Note the end of `step` where somebody takes the times.
+    fn lap(&mut self, step: Step) {
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.lap(step);
+        }
+    }
+
     /// Begin the stream: each token's row of `token_embd (n_vocab, n_embd)`.
     pub(super) fn embed(&mut self, token_embd: &Matrix<'_>) {
         for (&token, row) in self.batch.tokens.iter().zip(self.stream.chunks_exact_mut(self.hparams.n_embd)) {
             token_embd.dequantize_row(token as usize, row);
         }
+        self.lap(Step::Embed);
     }
 
     /// Add to the stream each position's row of `position_embd (n_positions, n_embd)`.
@@ -165,6 +177,7 @@ impl<'p> Pass<'p> {
             position_embd.dequantize_row(self.batch.position + i, row);
         }
         add(self.stream, self.x);
+        self.lap(Step::Embed);
     }
 
     /// Work out by how much the batch's positions turn queries and keys, the same in every layer.
@@ -173,11 +186,13 @@ impl<'p> Pass<'p> {
         for (i, row) in rows.enumerate() {
             rotations(self.batch.position + i, &rope.frequencies, row);
         }
+        self.lap(Step::Rotate);
     }
 
     /// Normalize the stream for the block that reads it next.
     pub(super) fn normalize(&mut self, norm: &impl Norm) {
         normalize_rows(norm, self.stream, self.hparams.n_embd, self.x);
+        self.lap(Step::Normalize);
     }
 
     /// Make queries, keys and values of the normalized stream: what is asked, what is offered for it, what it holds.
@@ -188,6 +203,7 @@ impl<'p> Pass<'p> {
             Product { linear: &attention.v, out: self.v },
         ];
         self.cores.multiply(self.x, self.quants, products);
+        self.lap(Step::Project);
     }
 
     /// Normalize each head of the queries and of the keys.
@@ -199,6 +215,7 @@ impl<'p> Pass<'p> {
         let room = &mut room[..self.k.len()];
         normalize_rows(k_norm, self.k, self.hparams.n_embd_head, room);
         self.k.copy_from_slice(room);
+        self.lap(Step::Normalize);
     }
 
     /// Turn queries and keys by their positions.
@@ -210,6 +227,7 @@ impl<'p> Pass<'p> {
                 rope.turn(row, hparams.n_embd_head, rotations);
             }
         }
+        self.lap(Step::Rotate);
     }
 
     /// Let each head of each token look at that token and those before it, and add what they find to the stream.
@@ -225,8 +243,10 @@ impl<'p> Pass<'p> {
             let q = &q[unit * n_embd_head..][..n_embd_head];
             kv.attend(kernels, (layer, head_kv), q, scale, &mut scores[..n_seen], found);
         });
+        self.lap(Step::Attend);
         self.cores.multiply(self.found, self.quants, [Product { linear: &attention.output, out: self.x }]);
         add(self.stream, self.x);
+        self.lap(Step::AttentionOutput);
     }
 
     /// Run the gated feed-forward network, and add its result to the stream.
@@ -239,6 +259,7 @@ impl<'p> Pass<'p> {
         self.cores.kernels.swiglu(self.hidden, self.up);
         self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
         add(self.stream, self.x);
+        self.lap(Step::FeedForward);
     }
 
     /// Run the feed-forward network with GELU, and add its result to the stream.
@@ -247,6 +268,7 @@ impl<'p> Pass<'p> {
         gelu(self.hidden);
         self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
         add(self.stream, self.x);
+        self.lap(Step::FeedForward);
     }
 
     /// Work out the logits where they are asked for: after the last token.
@@ -257,6 +279,7 @@ impl<'p> Pass<'p> {
             norm.row(&self.stream[last..], &mut self.x[..n_embd]);
             let product = Product { linear: output, out: self.logits };
             self.cores.multiply(&self.x[..n_embd], self.quants, [product]);
+            self.lap(Step::Logits);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! The vocabulary is never sorted as a whole.
 
 mod penalties;
+mod probabilities;
 #[cfg(test)]
 mod tests;
 mod truncation;
@@ -16,6 +17,7 @@ use rand_pcg::Pcg32;
 
 use crate::Token;
 use crate::cpu::Kernels;
+pub use probabilities::{Probabilities, perplexity};
 
 /// How the next token is chosen. The default takes the likeliest.
 #[derive(Clone, Debug, PartialEq)]

@@ -170,6 +170,11 @@ impl<'a> Tokenizer<'a> {
         }
     }
 
+    /// Return `token` as the vocabulary spells it, control tokens too; nothing for one beyond the vocabulary.
+    pub fn spelling(&self, token: Token) -> &'a str {
+        self.vocabulary.piece(token).unwrap_or_default()
+    }
+
     /// Return a decoder for the tokens of one answer.
     pub fn decoder(&self) -> Decoder<'_> {
         Decoder::new(self)

@@ -10,6 +10,7 @@ use engine::model::HParams;
 use engine::quant::TensorType;
 
 use super::Chat;
+use crate::paragraph::cell;
 use crate::units::{megabytes, parameters};
 
 impl Chat<'_> {
@@ -21,7 +22,7 @@ impl Chat<'_> {
         let mut text = String::new();
         let mut row = |name: &str, value: String| {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{name:<15} {value}");
+            let _ = writeln!(text, "{} {value}", cell(name, 15));
         };
         let (n_params, size) = (parameters(model.n_params()), megabytes(model.size_bytes()));
         row("model", format!("{}, {} of {n_params} parameters, {size}", model.name(), model.architecture()));

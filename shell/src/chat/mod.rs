@@ -3,9 +3,11 @@
 //! [`conversation`] holds what was said; before every answer, the session's context is brought up to it, of which it reads
 //! only what it does not have yet. So nothing that goes wrong in a turn can lose anything.
 
+mod bench;
+mod contexts;
 pub(crate) mod conversation;
 mod info;
-mod settings;
+mod likelihood;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +43,8 @@ pub(crate) struct Chat<'m> {
     last_turn: Option<Turn>,
     /// Whether every answer is followed by a line about its speed.
     pub(crate) shows_stats: bool,
+    /// What to try first with this model.
+    pub(crate) demos: &'static [&'static str],
 }
 
 impl<'m> Chat<'m> {
@@ -67,6 +71,7 @@ impl<'m> Chat<'m> {
             conversation: Conversation::default(),
             last_turn: None,
             shows_stats: false,
+            demos: &[],
         }
     }
 

@@ -5,7 +5,7 @@
 use engine::testing::ChainModel;
 
 use crate::testing::script::{Kind, Script};
-use crate::tests::{assert_shows, endless, talk_to, talk_with_memory};
+use crate::tests::{assert_shows, endless, talk, talk_to, talk_with_memory};
 
 /// Let `typed` be typed to a model that says "yes".
 fn talk_yes(typed: &str) -> String {
@@ -244,4 +244,95 @@ fn template_raw_continues_the_text() {
     assert_shows(&output, "prefill: 3 tokens, ");
     assert_shows(&output, "prefill: 22 tokens, ");
     assert_shows(&output, "/template takes raw or auto, not \"no\"\n");
+}
+
+#[test]
+fn tokens_shows_texts_and_numbers() {
+    let output = talk_yes("/tokens a\\\"é\n/tokens\n/tokens <|im_end|>\n");
+    let tokens = "97 \"a\"  92 \"\\\\\"  34 \"\\\"\"  195 \"\u{fffd}\"  169 \"\u{fffd}\"\n";
+    assert_shows(&output, &format!("{tokens}5 tokens, 4 characters\n"));
+    assert_shows(&output, "/tokens takes a text: /tokens Hello, world!\n");
+    assert_shows(&output, "10 tokens, 10 characters\n");
+    assert!(output.lines().all(|line| line.chars().count() < 80), "{output}");
+}
+
+#[test]
+fn logprobs_shows_the_likeliest_of_the_last_tokens() {
+    let output = talk_yes("/logprobs\none\n/logprobs 2\n/logprobs 0\n/stats\nfour\n/stats\n");
+    assert_shows(&output, ">>> /logprobs\nNothing was said yet.\n");
+    // 287 logits are 0, and one is the root of 288: each of the others has e^-16.97 of its probability.
+    assert_shows(
+        &output,
+        "\"y\"               -0.000  \"y\" 100.0%  \"\\0\" 0.0%\n".replace("\\0", "\u{fffd}").as_str(),
+    );
+    assert_shows(&output, "next                      <|im_end|> 100.0%  ");
+    assert_shows(&output, "/logprobs takes 1 to 50, not \"0\"\n");
+    // Nothing of the conversation is lost by looking.
+    assert_shows(&output, "context: 25 of 2048 tokens\n");
+    assert_shows(&output, "; 25 reused\n");
+}
+
+#[test]
+fn perplexity_is_what_the_model_was_built_for() {
+    let output = talk_yes("one\n/perplexity aaaa\n/perplexity yes\n/perplexity a\n/perplexity\n/stats\n");
+    // After an "a", all 288 tokens are equally likely.
+    assert_shows(&output, "perplexity 288.00: 3 tokens foreseen with 5.663 nats each\n");
+    assert_shows(&output, "perplexity 1.00: 2 tokens foreseen with 0.000 nats each\n");
+    assert_shows(&output, "The first token is foreseen by nothing: the text takes two at least.\n");
+    assert_shows(&output, "/perplexity takes a text: /perplexity Hello, world!\n");
+    assert_shows(&output, "context: 25 of 2048 tokens\n");
+}
+
+#[test]
+fn a_text_longer_than_any_context_of_the_model_is_refused() {
+    let model = ChainModel::answers("yes").n_ctx_train(64);
+    let output = talk_to(&model, Script::piped(format!("/perplexity {}\n", "x".repeat(65))));
+    assert_shows(&output, "This takes 65 tokens of context, and the model knows 64.\n");
+}
+
+#[test]
+fn bench_measures_beside_the_conversation() {
+    let output = talk_yes("one\n/bench\n/stats\n");
+    let isa = engine::cpu::Isa::detect().to_string();
+    let row =
+        |test, speed| format!("| llama F32   |   0.89 MiB |   231K | {isa:<14} | {test} | {speed:>14} |\n");
+    // The clock advances by 10 ms between two looks.
+    assert_shows(&output, &(row("pp512", "51200.00 ± 0.00") + &row("tg128", "12800.00 ± 0.00")));
+    assert!(output.lines().all(|line| line.chars().count() <= 80), "{output}");
+    assert_shows(&output, "prefill: 22 tokens");
+    assert_shows(&output, "context: 25 of 2048 tokens\n");
+}
+
+#[test]
+fn ctrl_c_stops_a_bench_and_memory_may_be_short_for_it() {
+    let script = Script::piped("/bench\n").after("---: |").types("\x03").after(">>> ").types("hi\n");
+    let output = talk_to(&ChainModel::answers("yes"), script);
+    assert_shows(&output, "---: |\n[stopped]\n\n>>> hi\nyes\n");
+    let file = ChainModel::answers("yes").n_ctx_train(256).file();
+    let script = Script::piped("/set n_ctx 64\n/bench\n");
+    let terminal = talk_with_memory(script, &[("chain.gguf", &file)], 1 << 30);
+    assert_shows(terminal.output(), "| pp256 |");
+}
+
+#[test]
+fn trace_shows_every_step_of_the_last_token() {
+    let output = talk_yes("/trace\none\n/trace\n/stats\n");
+    assert_shows(&output, ">>> /trace\nNothing was said yet.\n");
+    // One layer; the clock advances by 10 ms with each step.
+    assert_shows(&output, "norms               20.000 ms  20.0%\n");
+    assert_shows(&output, "logits              10.000 ms  10.0%\n");
+    assert_shows(&output, "a token            100.000 ms 100.0%\n");
+    assert_shows(&output, "context: 25 of 2048 tokens\n");
+}
+
+#[test]
+fn demo_lists_and_says_what_to_try() {
+    assert_shows(&talk_yes("/demo\n"), "No demos are known for this model; say anything.\n");
+    let file = ChainModel::answers("yes").file();
+    let script = Script::piped("/demo\n/demo 4\n/demo 2\n");
+    let output = talk(script, &[("SmolLM2-135M-Instruct.F32.gguf", &file)]);
+    assert_shows(&output, "/help lists the commands, /demo what to try; Ctrl-C stops, /exit leaves.\n\n");
+    assert_shows(&output, ">>> /demo\n1  What is the capital of France?\n2  What is gravity?\n3  ");
+    assert_shows(&output, "/demo takes 1 to 3, not \"4\"\n");
+    assert_shows(&output, ">>> /demo 2\nWhat is gravity?\nyes\n\n>>> ");
 }

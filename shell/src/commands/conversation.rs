@@ -1,10 +1,12 @@
 //! Commands about what was said.
 
+use alloc::format;
 use alloc::string::String;
 
 use super::{Command, Next, Outcome, Scene};
+use crate::settings::number;
 
-pub(super) const COMMANDS: [Command; 6] = [
+pub(super) const COMMANDS: [Command; 7] = [
     Command {
         name: "system",
         aliases: &[],
@@ -45,6 +47,14 @@ pub(super) const COMMANDS: [Command; 6] = [
         summary: "go on with an answer that was stopped",
         details: "Where Ctrl-C, max_tokens, a stop string or a full context ended it.\n",
         run: go_on,
+    },
+    Command {
+        name: "demo",
+        aliases: &[],
+        arguments: "[n]",
+        summary: "show or say what to try first with this model",
+        details: "/demo lists them, /demo 1 says the first.\n",
+        run: demo,
     },
     Command {
         name: "clear",
@@ -105,6 +115,26 @@ fn regen(scene: &mut Scene<'_, '_, '_>, _: &str) -> Outcome {
 fn go_on(scene: &mut Scene<'_, '_, '_>, _: &str) -> Outcome {
     let (chat, console) = scene.chat()?;
     chat.go_on(console)?;
+    Ok(Next::Prompt)
+}
+
+fn demo(scene: &mut Scene<'_, '_, '_>, n: &str) -> Outcome {
+    let (chat, console) = scene.chat()?;
+    let demos = chat.demos;
+    if demos.is_empty() {
+        return Err("No demos are known for this model; say anything.".into());
+    }
+    if n.is_empty() {
+        for (number, demo) in (1..).zip(demos) {
+            writeln!(console, "{number}  {demo}");
+        }
+        return Ok(Next::Prompt);
+    }
+    let number =
+        number(n, 1..=demos.len()).ok_or_else(|| format!("/demo takes 1 to {}, not \"{n}\"", demos.len()))?;
+    let demo = demos[number - 1];
+    writeln!(console, "{demo}");
+    chat.say(console, demo);
     Ok(Next::Prompt)
 }
 

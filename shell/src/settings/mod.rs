@@ -10,7 +10,8 @@ use engine::sampler::SamplerParams;
 use engine::session::KvType;
 
 use crate::nearest::nearest;
-use values::{NONE, RANDOM, number, quote, texts};
+use values::{NONE, RANDOM, texts};
+pub(crate) use values::{number, quote};
 
 /// The smallest context that is still one: a question and an answer of a few words.
 const MIN_N_CTX: usize = 64;
@@ -90,10 +91,18 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 impl Settings {
-    /// Return the settings at the start, with a context of `n_ctx` tokens of at most `n_ctx_max`.
+    /// Return the settings of models that ask for no others, llama.cpp's (`common_params_sampling`), with a context of
+    /// `n_ctx` tokens of at most `n_ctx_max`.
     pub(crate) fn new(n_ctx: usize, n_ctx_max: usize) -> Self {
+        let sampler = SamplerParams {
+            temperature: 0.8,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            ..SamplerParams::default()
+        };
         Self {
-            sampler: SamplerParams { top_k: 40, top_p: 0.9, ..SamplerParams::default() },
+            sampler,
             seed: None,
             max_tokens: 512,
             stop: Vec::new(),

@@ -12,7 +12,7 @@ pub(super) const RANDOM: &str = "random";
 pub(super) const NONE: &str = "none";
 
 /// Return the number that `text` says, if it lies in `range`.
-pub(super) fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
+pub(crate) fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
     text.parse().ok().filter(|number| range.contains(number))
 }
 
@@ -38,12 +38,13 @@ pub(super) fn texts(text: &str) -> Option<Vec<String>> {
 }
 
 /// Return `text` in quotes, as [`texts`] reads it.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let mut out = String::from('"');
     for character in text.chars() {
         match character {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
             '"' | '\\' => out.extend(['\\', character]),
             _ => out.push(character),
         }
@@ -74,6 +75,7 @@ fn unescape(text: &str) -> Option<String> {
             '\\' => match characters.next()? {
                 'n' => '\n',
                 't' => '\t',
+                'r' => '\r',
                 other @ ('"' | '\\') => other,
                 _ => return None,
             },
@@ -105,7 +107,7 @@ mod tests {
 
     #[test]
     fn writes_texts_as_they_are_read() {
-        for text in ["a", "a\n\tb", "\"quoted\" \\n"] {
+        for text in ["a", "a\n\r\tb", "\"quoted\" \\n"] {
             assert_eq!(texts(&quote(text)).unwrap(), [text]);
         }
     }

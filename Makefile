@@ -1,13 +1,14 @@
 #: bootlm: a bare-metal kernel that runs a language model.
 #:
-#: make run      boot it in QEMU and talk to it; does all of its own set-up
-#: make test     check and test everything, the same way
-#: make iso      write an ISO that boots by BIOS and by UEFI
-#: make models   get the default model, or check the one that is here
-#: make setup    install what the others need and this machine lacks
-#: make lint     check formatting and lints
-#: make clean    remove what was built; models stay
-#: make help     show this
+#: make run         boot it in QEMU and talk to it; does all of its own set-up
+#: make test        check and test everything, the same way
+#: make iso         write an ISO that boots by BIOS and by UEFI
+#: make screenshot  photograph the screen of a short conversation (docs/screenshot.png)
+#: make models      get the default model, or check the one that is here
+#: make setup       install what the others need and this machine lacks
+#: make lint        check formatting and lints
+#: make clean       remove what was built; models stay
+#: make help        show this
 #:
 #: What can be set, as in `make run SMP=2 BOOT=pvh`:
 #:
@@ -54,6 +55,10 @@ run: kernel $(if $(MODELS),tools,models)
 .PHONY: iso
 iso: kernel $(if $(MODELS),tools,models)
 	@$(BOOTLM) image --output $(CARGO_TARGET_DIR)/bootlm.iso $(SOURCE)
+
+.PHONY: screenshot
+screenshot: kernel $(if $(MODELS),tools,models)
+	@$(BOOTLM) screenshot --output docs/screenshot.png $(SOURCE)
 
 .PHONY: models
 models: tools

@@ -1,24 +1,43 @@
-//! The person's terminal: the serial line as the shell's [`Terminal`].
+//! The person's terminal: the serial line, the screen and the keyboard as the shell's one [`Terminal`].
 //!
-//! Input is polled. While nothing comes the core halts for a millisecond at a time, so that a chat that waits costs next to nothing.
+//! Each may be missing. What is written goes to both, and what is typed anywhere goes to one conversation. Input is polled. While nothing
+//! comes the core halts for a millisecond at a time, so that a chat that waits costs next to nothing.
 
-use core::fmt;
+use alloc::collections::VecDeque;
+use alloc::format;
+use core::{fmt, iter, mem};
 
+use screen::Screen;
 use shell::Terminal;
 
 use crate::arch::apic::Apic;
+use crate::drivers::keyboard::Keyboard;
 use crate::drivers::serial::Serial;
 
-/// The terminal. A machine without a serial port has an empty one: writing is lost and the input has ended.
+/// What asks a terminal for the cursor's position (ECMA-48 8.3.35, DSR).
+const ASK_FOR_POSITION: &str = "\x1b[6n";
+
+/// The terminal.
 pub(crate) struct Console {
     serial: Option<Serial>,
+    screen: Option<Screen<'static>>,
+    keyboard: Option<Keyboard>,
     apic: Apic,
+    /// Whether the last key was one of the keyboard's: who types there looks at the screen.
+    at_keyboard: bool,
+    /// What was typed and not read yet.
+    typed: VecDeque<u8>,
 }
 
 impl Console {
-    /// Return the console over this line, on a core that waits by this APIC.
-    pub(crate) fn new(serial: Option<Serial>, apic: Apic) -> Self {
-        Self { serial, apic }
+    /// Return the console over these devices, on a core that waits by this APIC.
+    pub(crate) fn new(
+        serial: Option<Serial>,
+        screen: Option<Screen<'static>>,
+        keyboard: Option<Keyboard>,
+        apic: Apic,
+    ) -> Self {
+        Self { serial, screen, keyboard, apic, at_keyboard: false, typed: VecDeque::new() }
     }
 
     /// Wait until all that was written has left.
@@ -27,22 +46,44 @@ impl Console {
             serial.flush();
         }
     }
+
+    /// Take in what one of the devices has.
+    fn poll(&mut self) {
+        if let Some(byte) = self.serial.as_mut().and_then(Serial::try_read) {
+            self.at_keyboard = false;
+            self.typed.push_back(byte);
+        } else if let Some(byte) = self.keyboard.as_mut().and_then(Keyboard::try_read) {
+            if !mem::replace(&mut self.at_keyboard, true)
+                && let Some(screen) = &self.screen
+            {
+                // The screen says how wide it is before it is asked, in the form of an answer: its lines wrap right from the first one.
+                self.typed.extend(format!("\x1b[1;{}R", screen.columns()).bytes());
+            }
+            self.typed.push_back(byte);
+        }
+    }
 }
 
 impl Terminal for Console {
     fn write(&mut self, text: &str) {
-        // A serial line reports no errors.
+        // No device reports errors.
         let _ = fmt::Write::write_str(self, text);
     }
 
     fn try_read(&mut self) -> Option<u8> {
-        self.serial.as_mut()?.try_read()
+        if self.typed.is_empty() {
+            self.poll();
+        }
+        self.typed.pop_front()
     }
 
+    /// Where nobody can type and nobody can read, the input has ended. A screen alone keeps what it shows.
     fn read(&mut self) -> Option<u8> {
-        let serial = self.serial.as_mut()?;
+        if self.serial.is_none() && self.keyboard.is_none() && self.screen.is_none() {
+            return None;
+        }
         loop {
-            if let Some(byte) = serial.try_read() {
+            if let Some(byte) = self.try_read() {
                 return Some(byte);
             }
             self.apic.wait();
@@ -59,6 +100,17 @@ impl Terminal for Console {
 
 impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.serial.as_mut().map_or(Ok(()), |serial| serial.write_str(text))
+        if let Some(screen) = &mut self.screen {
+            screen.write(text);
+            let replies = iter::from_fn(|| screen.reply());
+            // Who is asked must be the terminal that the person looks at: their widths differ.
+            if self.at_keyboard { self.typed.extend(replies) } else { replies.for_each(drop) }
+        }
+        let Some(serial) = &mut self.serial else { return Ok(()) };
+        if self.at_keyboard {
+            text.split(ASK_FOR_POSITION).try_for_each(|part| serial.write_str(part))
+        } else {
+            serial.write_str(text)
+        }
     }
 }

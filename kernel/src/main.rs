@@ -33,16 +33,19 @@ use arch::tsc::Tsc;
 use arch::{features, idt, stack};
 use boot::BootInfo;
 use console::Console;
+use drivers::framebuffer::Framebuffer;
+use drivers::keyboard::Keyboard;
 use drivers::serial::Serial;
 use engine::platform::OneCore;
 use memory::{Memory, heap};
+use screen::Keys;
 use shell::{Ending, Host, Machine, ModelFile, Options};
 
 /// The stack of a core that computes. The engine keeps its buffers in the heap, so this is ample.
 const STACK_BYTES: u64 = 512 * 1024;
 
 /// The command line's words that are the kernel's own; the shell takes the others.
-const OWN_OPTIONS: [&str; 3] = ["initrd", "log", "selftest"];
+const OWN_OPTIONS: [&str; 4] = ["initrd", "keymap", "log", "selftest"];
 
 /// The machine, made ours.
 struct Kernel {
@@ -68,11 +71,20 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     let stack = memory.new_stack(STACK_BYTES);
     let exception_stacks = [(); ExceptionStack::COUNT].map(|()| memory.new_stack(ExceptionStack::BYTES));
     let apic = Apic::new(&mut memory, &clock);
+    let framebuffer = boot.framebuffer.as_ref().map(|found| Framebuffer::map(&mut memory, found));
     memory.fill_heap();
     ::log::info!("heap: {} bytes; the clock runs at {clock}", heap::free_bytes());
 
     Box::leak(Box::new(Segments::new())).load(exception_stacks);
-    let console = Console::new(serial, apic);
+    let screen = framebuffer.and_then(|framebuffer| {
+        framebuffer.open().map_err(|why| ::log::warn!("the screen cannot be used: {why}")).ok()
+    });
+    let keys =
+        boot.option("keymap").map_or_else(|| Ok(Keys::default()), Keys::new).unwrap_or_else(|unknown| {
+            ::log::warn!("{unknown}; it is us now");
+            Keys::default()
+        });
+    let console = Console::new(serial, screen, Keyboard::open(keys), apic);
     let kernel = Box::leak(Box::new(Kernel { boot, clock, console }));
     // SAFETY: the stack is new and nobody else's.
     unsafe { stack::switch(stack, main, kernel) }

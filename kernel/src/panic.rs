@@ -1,8 +1,8 @@
-//! What a person sees when it goes wrong: one report on the serial line, then the end.
+//! What a person sees when it goes wrong: one report on the serial line and on the screen, then the end.
 //!
 //! A panic is a bug of ours, an exception is a bug of ours or of the machine; both come here. The report uses nothing that may be
-//! what broke: no lock that is waited for, no allocation, and a serial port of its own. A failure inside the report ends the
-//! machine at once.
+//! what broke: no lock that is waited for, no allocation, and a serial port and a screen of its own. A failure inside the report ends
+//! the machine at once.
 //!
 //! Under a hypervisor the machine then ends with [`power::fail`]'s exit code; a real one stays up with the report to be read.
 
@@ -10,6 +10,7 @@ use core::fmt;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::drivers::framebuffer;
 use crate::drivers::serial::Serial;
 use crate::memory::heap;
 use crate::power;
@@ -26,11 +27,18 @@ pub(crate) fn stop_with(what: &dyn fmt::Display) -> ! {
         let _ = serial.write_str("\n*** and a second failure while reporting the first\n");
         power::fail();
     }
-    // The serial port cannot fail; what a Display makes of itself is none of our concern any more.
-    let _ = writeln!(serial, "\n*** {what}");
-    let _ = writeln!(serial, "{}", heap::Report);
+    write_report(&mut serial, what);
     serial.flush();
+    if let Some(mut screen) = framebuffer::for_report() {
+        write_report(&mut screen, what);
+    }
     power::fail()
+}
+
+fn write_report(out: &mut dyn fmt::Write, what: &dyn fmt::Display) {
+    // Neither device can fail; what a Display makes of itself is none of our concern any more.
+    let _ = writeln!(out, "\n*** {what}");
+    let _ = writeln!(out, "{}", heap::Report);
 }
 
 // Linting the whole workspace at once shares crates with the host tools, which turn on `std` in some of them; then its handler

@@ -1,4 +1,4 @@
-//! The real kernel in a real QEMU, and a person's end of the serial line, for the tests in `tests/`.
+//! The real kernel in a real QEMU, and a person's end of the serial line (a person's desk is [`tools::desk`]), for the tests in `tests/`.
 //!
 //! 1. **What is tested is what is shipped:** the release kernel, brought up to date first, and the default model.
 //! 2. **A machine costs seconds,** so each is booted for one conversation that checks many things, and no more run at once
@@ -6,6 +6,7 @@
 //! 3. **Nothing is timed.** A machine that is busy with other things is slow and right; the limit is there for hangs.
 
 use std::env;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
@@ -13,11 +14,13 @@ use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use nix::sys::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 use tools::fetch;
+use tools::image::Image;
 use tools::initrd::Initrd;
+use tools::limine::Limine;
 use tools::qemu::{Accelerator, Boot, Console, Machine};
 
 /// How long a guest may take to say what is expected next. The slowest step, an answer under emulation, takes a tenth of it.
-const LIMIT_MS: u64 = 300_000;
+pub const LIMIT_MS: u64 = 300_000;
 
 /// What the shell shows when it waits for a line.
 const PROMPT: &str = ">>> ";
@@ -78,6 +81,22 @@ pub fn pvh(models: &[PathBuf], dir: &Path) -> Boot {
 /// Return how the kernel boots by PVH without a model and with the words `command_line`.
 pub fn pvh_with(command_line: &str) -> Boot {
     Boot::Pvh { kernel: kernel().into(), initrd: None, command_line: command_line.into() }
+}
+
+/// Write an ISO with `models`, whose kernel gets `command_line`, into `dir`, or return `None` after saying that Limine is missing and so `test` is skipped.
+#[expect(clippy::explicit_write, reason = "the test harness would keep what eprintln! says to itself")]
+pub fn iso(dir: &Path, command_line: &str, models: &[PathBuf], test: &str) -> Option<PathBuf> {
+    let limine = match Limine::find(None, dir) {
+        Ok(limine) => limine,
+        Err(error) => {
+            writeln!(std::io::stderr(), "SKIPPED: {test}: {error:#}").unwrap();
+            return None;
+        }
+    };
+    let iso = dir.join("bootlm.iso");
+    let limine_conf = &workspace().join("limine.conf");
+    Image { kernel: kernel(), limine_conf, models, command_line }.write(&limine, &iso).unwrap();
+    Some(iso)
 }
 
 /// Return a machine with one emulated processor and half a GiB, behind a pseudo-terminal.

@@ -5,12 +5,14 @@
 //! 2. [`limine`] finds the boot loader, [`image`] packs it with the kernel and the models into an ISO.
 //! 3. [`qemu`] is the one place that writes a QEMU command line; [`accel`] probes how it may run, [`initrd`] packs the
 //!    models for a boot without a boot loader, [`run`] starts it all and holds the console.
-//! 4. [`chat`] is the same engine and shell as an ordinary program, over a [`terminal`] and the [`workers`] of this host.
+//! 4. [`desk`] types at a machine's keyboard and reads its screen, [`screenshot`] photographs it.
+//! 5. [`chat`] is the same engine and shell as an ordinary program, over a [`terminal`] and the [`workers`] of this host.
 //!
 //! Nothing here reads a format by hand that a kept library reads, and nothing here knows what a tensor is.
 
 pub mod accel;
 pub mod chat;
+pub mod desk;
 pub mod fetch;
 pub mod image;
 pub mod initrd;
@@ -18,5 +20,6 @@ pub mod limine;
 pub mod process;
 pub mod qemu;
 pub mod run;
+pub mod screenshot;
 pub mod terminal;
 pub mod workers;

@@ -1,7 +1,7 @@
 //! `bootlm`: the host side of bootlm as one program. `make` calls it; each command is a module of the library.
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +13,7 @@ use tools::fetch;
 use tools::image::Image;
 use tools::limine::Limine;
 use tools::run::{self, Door, Firmware};
+use tools::screenshot;
 
 /// Get models, build boot images, boot them in QEMU, and talk to a model on this host.
 #[derive(Debug, Parser)]
@@ -62,6 +63,14 @@ enum CliCommand {
         /// The door through which the kernel is entered.
         #[arg(long, value_enum, default_value = "auto")]
         boot: Door,
+    },
+    /// Boot the kernel in QEMU with a screen, talk to it at its keyboard, and photograph the screen.
+    Screenshot {
+        #[command(flatten)]
+        source: Source,
+        /// The picture to write.
+        #[arg(long, value_name = "FILE", default_value = "docs/screenshot.png")]
+        output: PathBuf,
     },
     /// Talk to a model on this host, without a kernel.
     Chat {
@@ -172,11 +181,15 @@ fn carry_out(command: CliCommand) -> Result<()> {
             Ok(())
         }
         CliCommand::Image { source, output } => {
-            let models = run::models(source.models.clone(), &source.models_dir)?;
-            let limine = Limine::find(source.limine_dir.as_deref(), &source.build_dir)?;
-            let Source { kernel, limine_conf, cmdline: command_line, .. } = &source;
-            Image { kernel, limine_conf, models: &models, command_line }.write(&limine, &output)?;
+            let models = write_image(&source, &output)?;
             eprintln!("{}: {} model(s)", output.display(), models.len());
+            Ok(())
+        }
+        CliCommand::Screenshot { source, output } => {
+            let iso = source.build_dir.join("bootlm.iso");
+            let models = write_image(&source, &iso)?;
+            screenshot::take(&iso, run::ample_memory_mib(&models)?, &output)?;
+            eprintln!("{}: as the screen of an emulated machine shows it", output.display());
             Ok(())
         }
         CliCommand::Run { source, accel, smp, mem, firmware, boot } => run::run(&run::Options {
@@ -194,6 +207,15 @@ fn carry_out(command: CliCommand) -> Result<()> {
         }),
         CliCommand::Chat { models, wishes } => chat::chat(&models, &wishes.options()),
     }
+}
+
+/// Write the ISO of `source` to `output`, and return the models that are in it.
+fn write_image(source: &Source, output: &Path) -> Result<Vec<PathBuf>> {
+    let models = run::models(source.models.clone(), &source.models_dir)?;
+    let limine = Limine::find(source.limine_dir.as_deref(), &source.build_dir)?;
+    let Source { kernel, limine_conf, cmdline: command_line, .. } = &source;
+    Image { kernel, limine_conf, models: &models, command_line }.write(&limine, output)?;
+    Ok(models)
 }
 
 /// Return the MiB of a size such as `768M`, `2G` or, in MiB, `768`.

@@ -1,6 +1,6 @@
 //! The QEMU command line, written in this one place for `bootlm run`, for the probe and for the boot tests.
 //!
-//! The machine is a q35 with a serial port on QEMU's own stdin and stdout, no display, no network, and the
+//! The machine is a q35 with a serial port on QEMU's own stdin and stdout, or with the monitor there, no window, no network, and the
 //! isa-debug-exit device through which the kernel reports a fault. What the options mean is in QEMU's manual,
 //! "Invocation".
 
@@ -59,13 +59,15 @@ pub enum Medium {
     Stick,
 }
 
-/// Who is at the other end of the serial line.
+/// Who is at the other end of the serial line, if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Console {
     /// A person at a terminal, or a program behind a pseudo-terminal: Ctrl-C reaches the guest, and Ctrl-] then x leaves QEMU.
     Terminal,
     /// A pipe: every byte reaches the guest.
     Pipe,
+    /// Nobody: the machine has no serial port, only a screen and a keyboard, both of them in the hands of QEMU's monitor.
+    Desk,
 }
 
 /// A machine to be started.
@@ -79,7 +81,7 @@ pub struct Machine {
     pub memory_mib: u64,
     /// What brings the kernel up.
     pub boot: Boot,
-    /// Who is at the other end of the serial line.
+    /// Who is at the other end of the serial line, if there is one.
     pub console: Console,
 }
 
@@ -100,7 +102,10 @@ impl Machine {
             &format!("{}M", self.memory_mib),
         ]);
         qemu.args(["-display", "none", "-nic", "none", "-no-reboot"]);
-        qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
+        // Before a screen, a report of a fault is to stay there and be read.
+        if self.console != Console::Desk {
+            qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
+        }
         match self.console {
             // signal=off: Ctrl-C is a byte for the guest and not the end of QEMU.
             Console::Terminal => {
@@ -123,6 +128,9 @@ impl Machine {
                     "-monitor",
                     "none",
                 ]);
+            }
+            Console::Desk => {
+                qemu.args(["-vga", "std", "-serial", "none", "-monitor", "stdio"]);
             }
         }
         match &self.boot {

@@ -85,7 +85,7 @@ pub fn run(options: &Options) -> Result<()> {
         Machine { accelerator, processors: options.processors, memory_mib, boot, console }.command();
     let status = match console {
         Console::Terminal => hand_through_terminal(command)?,
-        Console::Pipe => hand_through_pipe(command)?,
+        _ => hand_through_pipe(command)?,
     };
     match status.code() {
         Some(0) => Ok(()),
@@ -152,7 +152,7 @@ pub fn models(named: Vec<PathBuf>, dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Return memory that is ample: all models, and half a GiB for contexts, tokenizer and kernel, in steps of 256 MiB.
-fn ample_memory_mib(models: &[PathBuf]) -> Result<u64> {
+pub fn ample_memory_mib(models: &[PathBuf]) -> Result<u64> {
     let mut bytes: u64 = 512 << 20;
     for model in models {
         bytes +=

@@ -2,13 +2,15 @@
 
 use arrayvec::{ArrayString, ArrayVec};
 use limine::BaseRevision;
+use limine::framebuffer::MemoryModel;
 use limine::memory_map::EntryType;
 use limine::request::{
-    BootloaderInfoRequest, ExecutableAddressRequest, ExecutableCmdlineRequest, HhdmRequest, MemoryMapRequest,
-    ModuleRequest,
+    BootloaderInfoRequest, ExecutableAddressRequest, ExecutableFileRequest, FramebufferRequest, HhdmRequest,
+    MemoryMapRequest, ModuleRequest,
 };
+use screen::{Channel, Layout};
 
-use super::{BootInfo, MAX_MODULES, MAX_REGIONS, Module, Region, RegionKind, file_name, text};
+use super::{BootInfo, Framebuffer, MAX_MODULES, MAX_REGIONS, Module, Region, RegionKind, file_name, text};
 
 /// The oldest revision with which current versions of Limine load us as they did with 8.2.
 #[used]
@@ -21,7 +23,7 @@ static LOADER: BootloaderInfoRequest = BootloaderInfoRequest::new();
 
 #[used]
 #[unsafe(link_section = ".limine_requests")]
-static COMMAND_LINE: ExecutableCmdlineRequest = ExecutableCmdlineRequest::new();
+static KERNEL: ExecutableFileRequest = ExecutableFileRequest::new();
 
 #[used]
 #[unsafe(link_section = ".limine_requests")]
@@ -30,6 +32,10 @@ static MEMORY_MAP: MemoryMapRequest = MemoryMapRequest::new();
 #[used]
 #[unsafe(link_section = ".limine_requests")]
 static MODULES: ModuleRequest = ModuleRequest::new();
+
+#[used]
+#[unsafe(link_section = ".limine_requests")]
+static FRAMEBUFFERS: FramebufferRequest = FramebufferRequest::new();
 
 #[used]
 #[unsafe(link_section = ".limine_requests")]
@@ -48,12 +54,14 @@ pub(crate) fn boot_info() -> BootInfo {
     let modules = MODULES.get_response().map_or(&[][..], |modules| modules.modules());
     BootInfo {
         loader: loader(),
-        command_line: COMMAND_LINE
+        // There is a request for the line alone, which Limine 8.2 does not know.
+        command_line: KERNEL
             .get_response()
-            .map_or_else(ArrayString::new, |line| text(line.cmdline().to_bytes())),
+            .map_or_else(ArrayString::new, |kernel| text(kernel.file().string().to_bytes())),
         memory: memory(),
         modules: modules.iter().take(MAX_MODULES).map(|file| module(file, direct_map)).collect(),
         modules_left_out: modules.len().saturating_sub(MAX_MODULES),
+        framebuffer: framebuffer(direct_map),
         kernel_physical: address.physical_base(),
         direct_map,
     }
@@ -85,6 +93,24 @@ fn memory() -> ArrayVec<Region, MAX_REGIONS> {
         Some(Region { range: entry.base..entry.base + entry.length, kind })
     };
     map.entries().iter().filter_map(region).collect()
+}
+
+/// Return the first screen; a machine with several has the loader's own text on that one too. Its address is in the direct map.
+fn framebuffer(direct_map: u64) -> Option<Framebuffer> {
+    let found = FRAMEBUFFERS.get_response()?.framebuffers().next()?;
+    let channel = |shift, bits| Channel { shift, bits };
+    let layout = Layout {
+        width: found.width() as usize,
+        height: found.height() as usize,
+        pitch: found.pitch() as usize,
+        bits_per_pixel: found.bpp().into(),
+        red: channel(found.red_mask_shift(), found.red_mask_size()),
+        green: channel(found.green_mask_shift(), found.green_mask_size()),
+        blue: channel(found.blue_mask_shift(), found.blue_mask_size()),
+    };
+    let start = found.addr() as u64 - direct_map;
+    let is_rgb = found.memory_model() == MemoryModel::RGB;
+    is_rgb.then_some(Framebuffer { range: start..start + layout.bytes()? as u64, layout })
 }
 
 /// Return a module, whose address Limine gives within its direct map.

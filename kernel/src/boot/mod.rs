@@ -8,6 +8,7 @@ pub(crate) mod pvh;
 use core::ops::Range;
 
 use arrayvec::{ArrayString, ArrayVec};
+use screen::Layout;
 
 /// The most regions of RAM that a memory map may have. The longest seen, by UEFI on a server, has some 100.
 pub(crate) const MAX_REGIONS: usize = 512;
@@ -26,6 +27,8 @@ pub(crate) struct BootInfo {
     pub(crate) modules: ArrayVec<Module, MAX_MODULES>,
     /// How many more files came for which there is no room in `modules`.
     pub(crate) modules_left_out: usize,
+    /// The screen that the loader set up, if it did.
+    pub(crate) framebuffer: Option<Framebuffer>,
     /// The physical address of the kernel's image.
     pub(crate) kernel_physical: u64,
     /// The virtual address at which the loader's page tables map physical memory.
@@ -58,6 +61,14 @@ pub(crate) struct Module {
     pub(crate) name: ArrayString<128>,
     /// Physical addresses.
     pub(crate) range: Range<u64>,
+}
+
+/// A screen as memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Framebuffer {
+    /// Physical addresses.
+    pub(crate) range: Range<u64>,
+    pub(crate) layout: Layout,
 }
 
 impl BootInfo {

@@ -80,6 +80,7 @@ pub(crate) unsafe fn boot_info(start_info: u64) -> BootInfo {
             memory,
             modules,
             modules_left_out: (info.module_count as usize).saturating_sub(MAX_MODULES),
+            framebuffer: None,
             kernel_physical: image_physical_as_linked().start,
             direct_map: DIRECT_MAP,
         }

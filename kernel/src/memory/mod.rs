@@ -7,7 +7,7 @@
 //! | [`DIRECT_MAP`] | all RAM, at its physical address plus this: page tables, and the models where the loader put them |
 //! | [`HEAP`] | everything free, gathered page by page into one range |
 //! | [`STACKS`] | stacks, each with an unmapped page below it |
-//! | [`DEVICES`] | device registers, uncached |
+//! | [`DEVICES`] | device registers, uncached; the framebuffer, write-combining |
 //! | [`KERNEL_BASE`] | the kernel's image: text R-X, rodata R--, data RW- |
 //!
 //! Nothing is mapped in the lower half, so a null pointer and its neighbours fault. All of this is built once at boot; then
@@ -20,8 +20,8 @@ mod paging;
 use core::ops::Range;
 use core::ptr::NonNull;
 
-use x86_64::VirtAddr;
 use x86_64::structures::paging::{PageTableFlags, PhysFrame, Size2MiB, Size4KiB};
+use x86_64::{PhysAddr, VirtAddr};
 
 use crate::boot::{BootInfo, RegionKind};
 use frames::Frames;
@@ -83,11 +83,26 @@ impl Memory {
 
     /// Map the page that holds a device's registers, uncached.
     pub(crate) fn map_device(&mut self, frame: PhysFrame<Size4KiB>) -> NonNull<u8> {
-        let page = VirtAddr::new(self.next_device);
-        self.next_device += PAGE_BYTES;
-        let flags = paging::DATA | PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
-        self.space.map(page, frame, flags, &mut self.frames);
-        NonNull::new(page.as_mut_ptr()).expect("a page of the higher half is not null")
+        let start = frame.start_address().as_u64();
+        self.map_physical(&(start..start + PAGE_BYTES), paging::UNCACHED)
+    }
+
+    /// Map a framebuffer, write-combining: writes are gathered to whole lines of the bus, and reads are slow.
+    pub(crate) fn map_framebuffer(&mut self, range: &Range<u64>) -> NonNull<u8> {
+        self.map_physical(range, paging::WRITE_COMBINING)
+    }
+
+    /// Map physical addresses that are no RAM, and return where they begin.
+    fn map_physical(&mut self, range: &Range<u64>, kind: PageTableFlags) -> NonNull<u8> {
+        let first = range.start / PAGE_BYTES * PAGE_BYTES;
+        let start = self.next_device + (range.start - first);
+        for physical in (first..range.end).step_by(PAGE_BYTES as usize) {
+            let frame = PhysFrame::<Size4KiB>::containing_address(PhysAddr::new(physical));
+            let page = VirtAddr::new(self.next_device);
+            self.space.map(page, frame, paging::DATA | kind, &mut self.frames);
+            self.next_device += PAGE_BYTES;
+        }
+        NonNull::new(start as *mut u8).expect("an address of the higher half is not null")
     }
 
     /// Give all free memory but a small reserve to the heap.

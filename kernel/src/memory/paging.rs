@@ -6,7 +6,7 @@
 use core::ops::Range;
 
 use x86_64::registers::control::{Cr3, Cr3Flags};
-use x86_64::registers::model_specific::{Efer, EferFlags};
+use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
 use x86_64::structures::paging::{
     Mapper, OffsetPageTable, Page, PageSize, PageTable, PageTableFlags, PhysFrame, Size1GiB, Size2MiB,
     Size4KiB,
@@ -21,6 +21,16 @@ use crate::boot::BootInfo;
 const TEXT: PageTableFlags = PageTableFlags::PRESENT;
 const RODATA: PageTableFlags = TEXT.union(PageTableFlags::NO_EXECUTE);
 pub(super) const DATA: PageTableFlags = RODATA.union(PageTableFlags::WRITABLE);
+
+/// What a page of a device adds to [`DATA`]: it chooses the last of the four entries of [`MEMORY_TYPES`] ...
+pub(super) const UNCACHED: PageTableFlags = PageTableFlags::NO_CACHE.union(PageTableFlags::WRITE_THROUGH);
+/// ... or the second.
+pub(super) const WRITE_COMBINING: PageTableFlags = PageTableFlags::WRITE_THROUGH;
+
+/// The page attribute table (Intel SDM vol. 3, 13.12.2), four entries twice: write-back, write-combining, uncached unless an MTRR says
+/// otherwise, uncached. At reset, the second is write-through, which nobody uses.
+const MEMORY_TYPES: u64 = 0x0007_0106_0007_0106;
+const IA32_PAT: u32 = 0x277;
 
 // The bounds of the image's segments, from the linker script. Only their addresses mean anything.
 unsafe extern "C" {
@@ -69,8 +79,10 @@ impl AddressSpace {
     pub(super) unsafe fn activate(self) -> Self {
         let table = VirtAddr::new(DIRECT_MAP + self.root.start_address().as_u64());
         // SAFETY: the image is mapped where it was, by `build`, and the rest is the caller's. NXE only where CPUID has it. The
-        // root table lies in RAM, so in the direct map, and the old way to it is dropped here.
+        // root table lies in RAM, so in the direct map, and the old way to it is dropped here. Every x86_64 has the PAT, and what
+        // changes in it concerns no page of the old tables.
         unsafe {
+            Msr::new(IA32_PAT).write(MEMORY_TYPES);
             if self.unsupported.is_empty() {
                 Efer::update(|efer| efer.insert(EferFlags::NO_EXECUTE_ENABLE));
             }

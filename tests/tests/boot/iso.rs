@@ -3,33 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use boot_tests::{Guest, kernel, machine, model, workspace};
+use boot_tests::{Guest, machine, model};
 use regex::Regex;
 use tempfile::TempDir;
-use tools::image::Image;
-use tools::limine::Limine;
 use tools::qemu::{Boot, Machine, Medium, Ovmf};
 
 /// Return an ISO with the default model, or `None` after saying why there is none.
-#[expect(clippy::explicit_write, reason = "the test harness would keep what eprintln! says to itself")]
 fn iso(dir: &TempDir, test: &str) -> Option<PathBuf> {
-    let limine = match Limine::find(None, dir.path()) {
-        Ok(limine) => limine,
-        Err(error) => {
-            use std::io::Write;
-            writeln!(std::io::stderr(), "SKIPPED: {test}: {error:#}").unwrap();
-            return None;
-        }
-    };
-    let iso = dir.path().join("bootlm.iso");
-    let image = Image {
-        kernel: kernel(),
-        limine_conf: &workspace().join("limine.conf"),
-        models: &[model().into()],
-        command_line: "tmep=1",
-    };
-    image.write(&limine, &iso).unwrap();
-    Some(iso)
+    boot_tests::iso(dir.path(), "tmep=1", &[model().into()], test)
 }
 
 /// Boot `iso` from both media and look at what the prompt comes after.

@@ -5,3 +5,4 @@ mod damage;
 mod fault;
 mod iso;
 mod menu;
+mod screen;

@@ -37,11 +37,19 @@ pub(crate) struct Console<'t> {
     terminal: &'t mut dyn Terminal,
     typed_ahead: VecDeque<u8>,
     marks_pastes: bool,
+    /// Whether a person said that the other end is a pipe.
+    is_pipe: bool,
 }
 
 impl<'t> Console<'t> {
     pub(crate) fn new(terminal: &'t mut dyn Terminal) -> Self {
-        Self { terminal, typed_ahead: VecDeque::new(), marks_pastes: false }
+        Self { terminal, typed_ahead: VecDeque::new(), marks_pastes: false, is_pipe: false }
+    }
+
+    /// Return the console with a pipe at its other end, whatever the terminal knows of that.
+    pub(crate) fn to_pipe(mut self) -> Self {
+        self.is_pipe = true;
+        self
     }
 
     /// Show `text`, wherever it comes from: it cannot steer the terminal.
@@ -67,7 +75,7 @@ impl<'t> Console<'t> {
 
     /// Return what is known of the screen.
     pub(crate) fn screen_size(&self) -> ScreenSize {
-        self.terminal.screen_size()
+        if self.is_pipe { ScreenSize::NoScreen } else { self.terminal.screen_size() }
     }
 
     /// Return whether something was typed that nobody has read yet.

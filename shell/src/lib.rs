@@ -78,6 +78,9 @@ pub enum Ending {
 pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile], options: &Options) -> Ending {
     let host_ns = machine.clock.now_ns();
     let mut console = Console::new(terminal);
+    if options.pipe {
+        console = console.to_pipe();
+    }
     let mut editor = LineEditor::new(commands::names().collect());
     start_screen::show(&mut console, machine, host_ns);
     for warning in &options.warnings {

@@ -27,12 +27,14 @@ pub struct Options {
     pub settings: Vec<(String, String)>,
     /// Whether the terminal shows no characters beyond ASCII.
     pub ascii: bool,
+    /// Whether the other end of the terminal is a pipe: it gets text and no control sequences.
+    pub pipe: bool,
     /// What was not understood, in sentences.
     pub warnings: Vec<String>,
 }
 
 /// The keys that are not settings.
-const KEYS: [&str; 6] = ["model", "prompt", "once", "system", "n_ctx", "utf8"];
+const KEYS: [&str; 7] = ["model", "prompt", "once", "system", "n_ctx", "utf8", "terminal"];
 
 impl Options {
     /// Return what `command_line` asks for. Words of the host's own, such as `selftest=cpu`, have one of the keys `host_keys`
@@ -79,6 +81,11 @@ impl Options {
                 Some("on") => self.ascii = false,
                 Some("off") => self.ascii = true,
                 _ => return Err("utf8 takes on or off".to_string()),
+            },
+            "terminal" => match value.as_deref() {
+                Some("screen") => self.pipe = false,
+                Some("pipe") => self.pipe = true,
+                _ => return Err("terminal takes screen or pipe".to_string()),
             },
             _ if settings::names().any(|name| name == key) => {
                 self.settings.push((key.to_string(), text(value)?));
@@ -149,7 +156,7 @@ mod tests {
 
     #[test]
     fn reads_every_option() {
-        let line = "  model=SmolLM2 prompt=\"Say \\\"hi\\\" to C:\\\\ \" once system=Briefly. n_ctx=512 temp=0.5\tseed=7 utf8=off selftest=cpu ";
+        let line = "  model=SmolLM2 prompt=\"Say \\\"hi\\\" to C:\\\\ \" once system=Briefly. n_ctx=512 temp=0.5\tseed=7 utf8=off terminal=pipe selftest=cpu ";
         let expected = Options {
             model: Some("SmolLM2".into()),
             prompt: Some("Say \"hi\" to C:\\ ".into()),
@@ -158,6 +165,7 @@ mod tests {
             n_ctx: Some(512),
             settings: vec![("temp".into(), "0.5".into()), ("seed".into(), "7".into())],
             ascii: true,
+            pipe: true,
             warnings: vec![],
         };
         assert_eq!(Options::parse(line, &["selftest"]), expected);
@@ -182,6 +190,7 @@ mod tests {
         assert_eq!(warnings("prompt=\"\""), ["prompt takes a value: prompt=..."]);
         assert_eq!(warnings("n_ctx=0"), ["n_ctx takes a number of tokens"]);
         assert_eq!(warnings("utf8=maybe"), ["utf8 takes on or off"]);
+        assert_eq!(warnings("terminal=vt100"), ["terminal takes screen or pipe"]);
         assert_eq!(warnings("prompt=x once=1"), ["once takes no value"]);
     }
 

@@ -132,7 +132,7 @@ impl Guest {
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
         match self.session.exp_string(text) {
-            Ok(before) => before.replace('\r', ""),
+            Ok(before) => utf8(&before).replace('\r', ""),
             Err(error) => panic!("{error}"),
         }
     }
@@ -164,7 +164,7 @@ impl Guest {
     #[track_caller]
     pub fn end(mut self) -> (String, i32) {
         let said = match self.session.exp_eof() {
-            Ok(said) => said.replace('\r', ""),
+            Ok(said) => utf8(&said).replace('\r', ""),
             Err(error) => panic!("{error}"),
         };
         match self.session.process().wait().unwrap() {
@@ -179,6 +179,12 @@ impl Guest {
         self.send("/exit\r");
         assert_eq!(self.end(), ("/exit\n".into(), 0));
     }
+}
+
+/// Return what the guest said: rexpect makes a character of every byte.
+fn utf8(said: &str) -> String {
+    let bytes: Vec<u8> = said.chars().map(|byte| u8::try_from(byte).expect("it was a byte")).collect();
+    String::from_utf8(bytes).unwrap_or_else(|error| panic!("{error} in {said:?}"))
 }
 
 /// The right to keep one of two cores busy with a machine.

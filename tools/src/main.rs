@@ -123,6 +123,7 @@ impl Wishes {
             n_ctx: self.n_ctx.map(NonZero::get),
             settings: given.collect(),
             ascii: !self.utf8,
+            pipe: false, // the terminal itself knows
             warnings: Vec::new(),
         }
     }

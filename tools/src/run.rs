@@ -72,9 +72,9 @@ pub struct Options {
 /// Boot the machine and hold its console until it leaves; return an error unless it left as it was told to.
 pub fn run(options: &Options) -> Result<()> {
     ensure!(options.kernel.is_file(), "{} is not there; `make run` builds it", options.kernel.display());
-    let boot = options.boot()?;
-    let accelerator = options.accel.resolve(&options.kernel, options.processors)?;
     let console = if io::stdin().is_terminal() { Console::Terminal } else { Console::Pipe };
+    let boot = options.boot(console)?;
+    let accelerator = options.accel.resolve(&options.kernel, options.processors)?;
     let memory_mib = match options.memory_mib {
         Some(memory_mib) => memory_mib,
         None => ample_memory_mib(&options.models)?,
@@ -95,17 +95,22 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 impl Options {
-    /// Prepare what the machine boots from.
-    fn boot(&self) -> Result<Boot> {
+    /// Prepare what the machine boots from, for whoever is at its console.
+    fn boot(&self, console: Console) -> Result<Boot> {
+        let command_line = match console {
+            Console::Terminal => self.command_line.clone(),
+            // The guest cannot see it, and would ask a screen that is not there for its size.
+            Console::Pipe => format!("terminal=pipe {}", self.command_line).trim().to_string(),
+        };
         if self.boot == Door::Pvh {
             ensure!(
                 self.firmware == Firmware::Bios,
                 "UEFI starts Limine, not PVH; leave out one of FIRMWARE=uefi and BOOT=pvh"
             );
-            return self.boot_by_pvh();
+            return self.boot_by_pvh(&command_line);
         }
         match Limine::find(self.limine_dir.as_deref(), &self.build_dir) {
-            Ok(limine) => self.boot_by_limine(&limine),
+            Ok(limine) => self.boot_by_limine(&limine, &command_line),
             // Without a wish that only Limine can fulfil, the same kernel starts by the other door.
             Err(_)
                 if self.boot == Door::Auto
@@ -113,15 +118,15 @@ impl Options {
                     && self.limine_dir.is_none() =>
             {
                 eprintln!("Limine cannot be had here, so the kernel starts by PVH (BOOT=limine tells why)");
-                self.boot_by_pvh()
+                self.boot_by_pvh(&command_line)
             }
             Err(error) => Err(error),
         }
     }
 
-    fn boot_by_limine(&self, limine: &Limine) -> Result<Boot> {
+    fn boot_by_limine(&self, limine: &Limine, command_line: &str) -> Result<Boot> {
         let iso = self.build_dir.join("bootlm.iso");
-        let Self { kernel, limine_conf, models, command_line, .. } = self;
+        let Self { kernel, limine_conf, models, .. } = self;
         Image { kernel, limine_conf, models, command_line }.write(limine, &iso)?;
         let ovmf = match self.firmware {
             Firmware::Bios => None,
@@ -130,9 +135,9 @@ impl Options {
         Ok(Boot::Iso { iso, medium: Medium::Cd, ovmf })
     }
 
-    fn boot_by_pvh(&self) -> Result<Boot> {
+    fn boot_by_pvh(&self, command_line: &str) -> Result<Boot> {
         let initrd = Initrd::pack(&self.models, &self.build_dir)?;
-        let command_line = format!("{} {}", initrd.command_line, self.command_line).trim().to_string();
+        let command_line = format!("{} {command_line}", initrd.command_line).trim().to_string();
         Ok(Boot::Pvh { kernel: self.kernel.clone(), initrd: initrd.file, command_line })
     }
 }

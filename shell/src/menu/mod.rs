@@ -16,7 +16,7 @@ use crate::editor::LineEditor;
 use crate::editor::keys::Key;
 use crate::prompt::Leaving;
 use crate::shelf::Shelf;
-use crate::{Machine, Options};
+use crate::{Machine, Options, ScreenSize};
 use list::Marks;
 
 /// How long a person has to press a key before the default is taken.
@@ -76,7 +76,9 @@ impl<'o> Menu<'o> {
             // What is to be said is known, and perhaps nobody is there.
             return Choice::Model(default);
         }
-        let deadline_ns = (!self.was_asked_for).then(|| machine.clock.now_ns() + COUNTDOWN_NS);
+        // A countdown is for somebody who sees it; who comes through a pipe says what they want, or nothing.
+        let counts_down = !self.was_asked_for && console.screen_size() != ScreenSize::NoScreen;
+        let deadline_ns = counts_down.then(|| machine.clock.now_ns() + COUNTDOWN_NS);
         Question { console, editor, machine, shelf, selected: default, typed: String::new(), deadline_ns }
             .ask()
     }

@@ -75,7 +75,7 @@ fn arrows_move_the_choice_on_every_terminal() {
     for (keys, number) in
         [("\x1b[B", 2), ("\x1b[B\x1b[B", 1), ("\x1b[A", 2), ("\x1bOA\x1bOA", 1), ("1\x1b[B", 2)]
     {
-        let script = Script::new(Kind::Dumb, 80).after("[1] ").types(keys).types("\r").after(">>> ");
+        let script = Script::new(Kind::Silent, 80).after("[1] ").types(keys).types("\r").after(">>> ");
         let (script, _) = talk_as(script, &Two::new().files(), 1 << 30, bare_metal(), &Options::default());
         assert_shows(&script.screen(), &format!("\nWhich model? [{number}]\n"));
     }
@@ -83,7 +83,7 @@ fn arrows_move_the_choice_on_every_terminal() {
 
 #[test]
 fn the_default_is_taken_after_a_countdown() {
-    let mut script = Script::new(Kind::Dumb, 80);
+    let mut script = Script::new(Kind::Silent, 80);
     for seconds in (1..=10).rev() {
         script = script.after(&format!("(starts in {seconds} s)"));
     }
@@ -99,8 +99,25 @@ fn the_default_is_taken_after_a_countdown() {
 }
 
 #[test]
+fn a_pipe_gets_no_countdown() {
+    let (script, _) =
+        talk_as(Script::piped(""), &Two::new().files(), 1 << 30, bare_metal(), &Options::default());
+    assert!(script.output().ends_with("\nWhich model? [1] \n"), "{}", script.output());
+}
+
+#[test]
+fn a_pipe_that_only_the_person_knows_of_gets_text_alone() {
+    let script = Script::new(Kind::Silent, 80).types("1\nhi\n/exit\n");
+    let options = Options::parse("terminal=pipe", &[]);
+    let output = choose_as(script, &options);
+    assert_shows(&output, "Which model? [1] 1\n");
+    assert!(output.ends_with("\n\n>>> hi\none\n\n>>> /exit\n"), "{output:?}");
+    assert!(!output.contains('\x1b'), "{output:?}");
+}
+
+#[test]
 fn any_key_stops_the_countdown() {
-    let script = Script::new(Kind::Dumb, 80).after("(starts in 9 s)").types("x");
+    let script = Script::new(Kind::Silent, 80).after("(starts in 9 s)").types("x");
     // Nobody types any more: had the countdown gone on, the default would be taken.
     let (script, ending) = talk_as(script, &Two::new().files(), 1 << 30, bare_metal(), &Options::default());
     assert!(

@@ -84,6 +84,22 @@ pub enum Error {
         /// The context's size in tokens.
         n_ctx: usize,
     },
+    /// A text that should be a grammar is none, or none that can be followed.
+    BadGrammar {
+        /// The line where it goes wrong, from 1.
+        line: usize,
+        /// The character in this line, from 1.
+        column: usize,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A text can be read in more ways than can be followed.
+    GrammarTooAmbiguous {
+        /// How many steps one token may take.
+        max_steps: usize,
+    },
     /// The host has no memory left for something.
     OutOfMemory {
         /// What it was for.
@@ -137,6 +153,14 @@ impl fmt::Display for Error {
             Self::ContextFull { n_past, n_tokens, n_ctx } => write!(
                 f,
                 "the context is full: it holds {n_past} of {n_ctx} tokens and {n_tokens} more do not fit"
+            ),
+            Self::BadGrammar { line, column, expected, found } => {
+                write!(f, "line {line}, column {column} of the grammar: expected {expected}, got {found}")
+            }
+            Self::GrammarTooAmbiguous { max_steps } => write!(
+                f,
+                "the grammar reads this text in too many ways at once (over {max_steps} steps for one token); \
+                 write it so that fewer rules match the same"
             ),
             Self::OutOfMemory { what, needed_bytes } => {
                 write!(f, "out of memory: {what} needs {needed_bytes} bytes in one piece")

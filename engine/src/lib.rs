@@ -11,7 +11,7 @@
 //! It prints nothing, reads no clock by itself, and holds no state outside its values.
 //!
 //! From file to token: [`format`] → [`model`] and [`tokenizer`] → [`chat`] → [`session`] → [`sampler`]; [`generation`]
-//! makes an answer of the last two.
+//! makes an answer of the last two, one that a [`grammar`] matches if that is wanted.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -26,6 +26,7 @@ pub mod cpu;
 mod error;
 pub mod format;
 pub mod generation;
+pub mod grammar;
 mod kv_cache;
 mod memory;
 pub mod model;

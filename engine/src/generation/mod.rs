@@ -6,6 +6,7 @@ mod stop_strings;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::grammar::Constraint;
 use crate::sampler::Sampler;
 use crate::session::Session;
 use crate::tokenizer::{Decoder, Tokenizer};
@@ -24,7 +25,7 @@ pub struct Limits<'a> {
 /// Why there is no more text.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ending {
-    /// The model ended its answer.
+    /// The model ended its answer, or the answer's grammar has nothing that could follow.
     Done,
     /// The answer came to one of [`Limits::stop`].
     StopString,
@@ -32,9 +33,11 @@ pub enum Ending {
     MaxTokens,
     /// The context has no room for the next token; after [`Generation::shift`] the answer can go on.
     ContextFull,
+    /// The answer's grammar needs more, but the model has no token for any of it.
+    DeadEnd,
     /// `keep_going` said no.
     Stopped,
-    /// The next token cannot be evaluated.
+    /// The next token cannot be evaluated, or its grammar not be followed.
     Failed(Error),
 }
 
@@ -46,6 +49,7 @@ pub struct Generation<'g, 'm> {
     max_tokens: usize,
     decoder: Decoder<'g>,
     stop: StopStrings<'g>,
+    constraint: Option<&'g mut Constraint>,
     /// The tokens that make up the answer.
     tokens: Vec<Token>,
     /// Where the text of each of them begins, in bytes of the answer.
@@ -81,12 +85,18 @@ impl<'g, 'm> Generation<'g, 'm> {
             max_tokens: limits.max_tokens,
             decoder: tokenizer.decoder(),
             stop: StopStrings::new(limits.stop),
+            constraint: None,
             tokens: Vec::new(),
             starts: Vec::new(),
             n_bytes: 0,
             waiting: None,
             unread: None,
         }
+    }
+
+    /// Hold the answer to the grammar of `constraint`, from where that has come to.
+    pub fn constrained(self, constraint: &'g mut Constraint) -> Self {
+        Self { constraint: Some(constraint), ..self }
     }
 
     /// Let the answer go on behind `tokens`, which were shown as its beginning.
@@ -103,6 +113,9 @@ impl<'g, 'm> Generation<'g, 'm> {
     /// # Errors
     /// The reason, when the answer has ended; only after [`Ending::ContextFull`] does asking again make sense.
     pub fn next(&mut self, keep_going: &mut dyn FnMut() -> bool) -> Result<String, Ending> {
+        if self.constraint.as_ref().is_some_and(|constraint| constraint.is_finished()) {
+            return Err(Ending::Done);
+        }
         if let Some(token) = self.unread {
             match self.session.eval(&[token], keep_going) {
                 Ok(Some(_)) => self.unread = None,
@@ -112,7 +125,7 @@ impl<'g, 'm> Generation<'g, 'm> {
         }
         let token = match self.waiting.take() {
             Some(token) => token,
-            None => self.sampler.sample(self.session.logits(), self.session.tokens()),
+            None => self.draw()?,
         };
         if self.tokenizer.is_end(token) {
             return Err(Ending::Done);
@@ -123,6 +136,9 @@ impl<'g, 'm> Generation<'g, 'm> {
         if self.session.n_past() == self.session.n_ctx() {
             self.waiting = Some(token);
             return Err(Ending::ContextFull);
+        }
+        if let Some(constraint) = &mut self.constraint {
+            constraint.accept(self.decoder.text(&self.tokenizer.piece(token))).map_err(Ending::Failed)?;
         }
         self.unread = Some(token);
         self.tokens.push(token);
@@ -136,6 +152,16 @@ impl<'g, 'm> Generation<'g, 'm> {
                 Err(Ending::StopString)
             }
         }
+    }
+
+    /// Return the next token.
+    fn draw(&mut self) -> Result<Token, Ending> {
+        let (logits, context) = (self.session.logits(), self.session.tokens());
+        let Some(constraint) = &mut self.constraint else {
+            return Ok(self.sampler.sample(logits, context));
+        };
+        let allowed = constraint.allowed(self.decoder.drops_space()).map_err(Ending::Failed)?;
+        self.sampler.sample_among(logits, context, allowed).ok_or(Ending::DeadEnd)
     }
 
     /// Make room in a full context, as [`Session::shift`] does, and return how many tokens were dropped.

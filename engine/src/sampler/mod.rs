@@ -1,5 +1,6 @@
 //! Choosing the next token from the logits, with llama.cpp's parameters, their meanings and their order
-//! (`common_sampler_init`): logit bias, penalties, top-k, top-p, min-p, temperature, then the draw.
+//! (`common_sampler_init`): logit bias, penalties, top-k, top-p, min-p, temperature, then the draw. A set of tokens that
+//! alone may be drawn, such as a [`grammar`](crate::grammar) makes, is applied before them all.
 //!
 //! The vocabulary is never sorted as a whole.
 
@@ -7,6 +8,7 @@ mod penalties;
 mod probabilities;
 #[cfg(test)]
 mod tests;
+mod token_set;
 mod truncation;
 
 use alloc::vec::Vec;
@@ -18,6 +20,7 @@ use rand_pcg::Pcg32;
 use crate::Token;
 use crate::cpu::Kernels;
 pub use probabilities::{Probabilities, perplexity};
+pub use token_set::TokenSet;
 
 /// How the next token is chosen. The default takes the likeliest.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,16 +118,31 @@ impl Sampler {
     ///
     /// Logits that are not numbers are never drawn, unless there are no others.
     pub fn sample(&mut self, logits: &[f32], context: &[Token]) -> Token {
+        self.choose(logits, context, |_| true).token
+    }
+
+    /// Return the next token as [`Self::sample`] does, but one of `allowed`: as if the model knew no others. There is none
+    /// where `allowed` is empty, or all that it has was ruled out.
+    pub fn sample_among(&mut self, logits: &[f32], context: &[Token], allowed: &TokenSet) -> Option<Token> {
+        let chosen = self.choose(logits, context, |token| allowed.contains(token));
+        (chosen.logit > f32::NEG_INFINITY).then_some(chosen.token)
+    }
+
+    /// Return the next token, one for which `is_allowed` holds; a logit of minus infinity says that there is none.
+    fn choose(&mut self, logits: &[f32], context: &[Token], is_allowed: impl Fn(Token) -> bool) -> Candidate {
         let Self { params, kernels, candidates, probabilities, recent, .. } = self;
         candidates.clear();
-        candidates.extend((0..).zip(logits).map(|(token, &logit)| Candidate { logit: number(logit), token }));
+        candidates.extend((0..).zip(logits).map(|(token, &logit)| {
+            let logit = if is_allowed(token) { number(logit) } else { f32::NEG_INFINITY };
+            Candidate { logit, token }
+        }));
         penalties::bias(candidates, &params.logit_bias);
         penalties::no_repeat_ngram(candidates, params.no_repeat_ngram, context);
         penalties::repeated(candidates, params, context, recent);
 
         let likeliest = likeliest(candidates);
         if params.temperature <= 0.0 || likeliest.logit == f32::NEG_INFINITY {
-            return likeliest.token;
+            return likeliest;
         }
         candidates.retain(|candidate| candidate.logit > f32::NEG_INFINITY);
         truncation::top_k(candidates, params.top_k);
@@ -137,7 +155,7 @@ impl Sampler {
         probabilities.extend(candidates.iter().map(|candidate| scaled(candidate).max(f32::MIN)));
         kernels.softmax(probabilities);
         let drawn = draw(probabilities, uniform(&mut self.rng));
-        candidates.get(drawn).map_or(likeliest.token, |candidate| candidate.token)
+        candidates.get(drawn).copied().unwrap_or(likeliest)
     }
 }
 

@@ -23,12 +23,22 @@ impl<'t> Decoder<'t> {
     /// Add `token` and return the characters that are complete now; what can be no character becomes U+FFFD.
     pub fn push(&mut self, token: Token) -> String {
         let bytes = self.tokenizer.piece(token);
-        let text = match bytes.strip_prefix(b" ") {
-            Some(rest) if self.drops_space => rest,
-            _ => &bytes,
-        };
+        let text = self.text(&bytes);
         self.drops_space &= bytes.is_empty();
         self.stream.push(text)
+    }
+
+    /// Return the part of `bytes`, those of the next token, that is text.
+    pub(crate) fn text<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        match bytes.strip_prefix(b" ") {
+            Some(rest) if self.drops_space => rest,
+            _ => bytes,
+        }
+    }
+
+    /// Return whether a space that begins the next token is no text.
+    pub(crate) fn drops_space(&self) -> bool {
+        self.drops_space
     }
 
     /// Return what is left when nothing more comes: U+FFFD for a character that was never completed.

@@ -2,6 +2,7 @@
 
 use std::{fs, io};
 
+use engine::grammar::JSON;
 use engine_fuzz::{gguf, llama2c};
 
 fn main() -> io::Result<()> {
@@ -20,6 +21,12 @@ fn main() -> io::Result<()> {
         let len = (tokenizer.len() as u16).to_le_bytes();
         write("llama2c", name, &[&len[..], &tokenizer, &model].concat())?;
     }
+    write("grammar", "json", format!("{JSON}\0{{\"a\": [1, true]}}").as_bytes())?;
+    write(
+        "grammar",
+        "nested",
+        b"root ::= (\"a\" [^b-d]{2,3} | root2)+\nroot2 ::= . \"\\u00e9\"? # end\0axy",
+    )?;
     write("encode", "english", "The other theme, isn't it? 12345  \n\n <|im_end|><b>".as_bytes())?;
     write("encode", "others", "é漢字 \u{1f468}\u{200d}\u{1f469} ½ \u{2581}\t\r\n\0".as_bytes())
 }

@@ -15,6 +15,7 @@
 
 extern crate alloc;
 
+mod answer_grammar;
 mod chat;
 mod commands;
 mod console;

@@ -36,9 +36,18 @@ impl Constraint {
         }
     }
 
-    /// Begin a new answer.
-    pub fn restart(&mut self) {
+    /// Begin a new answer, or one that goes on behind `begun`, tokens of `tokenizer` that were shown.
+    ///
+    /// # Errors
+    /// When the grammar is too ambiguous to be followed.
+    pub fn restart(&mut self, begun: &[Token], tokenizer: &Tokenizer<'_>) -> Result<(), Error> {
         self.matcher.restart();
+        let mut decoder = tokenizer.decoder();
+        for &token in begun {
+            self.accept(decoder.text(&tokenizer.piece(token)))?;
+            decoder.push(token);
+        }
+        Ok(())
     }
 
     /// Return the tokens with each of which the answer can still become one that the grammar matches; those that end it

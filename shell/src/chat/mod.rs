@@ -25,6 +25,7 @@ use engine::session::Session;
 use engine::tokenizer::Tokenizer;
 
 use crate::Machine;
+use crate::answer_grammar::AnswerGrammar;
 use crate::console::Console;
 use crate::settings::Settings;
 use crate::stats::{Phase, Turn};
@@ -39,6 +40,7 @@ pub(crate) struct Chat<'m> {
     template: ChatTemplate,
     session: Session<'m>,
     settings: Settings,
+    grammar: Option<AnswerGrammar>,
     conversation: Conversation,
     last_turn: Option<Turn>,
     /// Whether every answer is followed by a line about its speed.
@@ -68,6 +70,7 @@ impl<'m> Chat<'m> {
             template,
             settings: Settings::new(session.n_ctx(), n_ctx_max),
             session,
+            grammar: None,
             conversation: Conversation::default(),
             last_turn: None,
             shows_stats: false,
@@ -152,6 +155,21 @@ impl<'m> Chat<'m> {
         self.conversation.system = system;
     }
 
+    /// Return the grammar that answers are held to.
+    pub(crate) fn grammar(&self) -> Option<&str> {
+        self.grammar.as_ref().map(AnswerGrammar::text)
+    }
+
+    /// Hold answers to the grammar `text` from now on, or to none.
+    ///
+    /// # Errors
+    /// A sentence for the person, when it is no grammar; answers are held to what they were.
+    pub(crate) fn set_grammar(&mut self, text: Option<&str>) -> Result<(), String> {
+        let grammar = text.map(|text| AnswerGrammar::new(text, self.tokenizer)).transpose();
+        self.grammar = grammar.map_err(|error| format!("{error}"))?;
+        Ok(())
+    }
+
     /// Return what `/history` shows: everything that was said, with the tokens that it takes.
     pub(crate) fn history(&self) -> String {
         let Self { conversation, template, tokenizer, .. } = self;
@@ -231,6 +249,11 @@ impl<'m> Chat<'m> {
             Ending::MaxTokens => {
                 writeln!(console, "[stopped after max_tokens = {max_tokens}; /continue goes on]");
             }
+            Ending::DeadEnd => {
+                console.print(
+                    "[stopped: no token of the model leads on under the grammar; /grammar shows it]\n",
+                );
+            }
             Ending::ContextFull => {
                 writeln!(console, "[stopped: the {n_ctx} tokens of the context are full; /continue goes on]");
             }
@@ -289,6 +312,14 @@ impl<'m> Chat<'m> {
         let mut generation = Generation::new(&mut self.session, &mut sampler, self.tokenizer, limits);
         let before: &[Token] = &written.tokens[written.answer_start..];
         generation.go_on_behind(before);
+        if let Some(grammar) = &mut self.grammar {
+            // All of the answer, whatever of it the context still holds.
+            let begun = self.conversation.exchanges.last().map_or(&[][..], |last| &last.answer);
+            match grammar.constraint(begun, self.tokenizer) {
+                Ok(constraint) => generation = generation.constrained(constraint),
+                Err(error) => return (Ending::Failed(error), generation.finish(), 0),
+            }
+        }
         let mut line_is_open = false;
         let mut show = |console: &mut Console, text: &str| {
             if let Some(last) = text.chars().last() {

@@ -3,6 +3,7 @@
 //! A file per theme has the commands themselves, each with what it does. To add one, write its row and its function there.
 
 mod conversation;
+mod grammar;
 mod inspection;
 mod machine;
 mod settings;
@@ -59,9 +60,10 @@ struct Command {
 }
 
 /// All commands, each theme with its heading, in the order of `/help`.
-const THEMES: [(&str, &[Command]); 4] = [
+const THEMES: [(&str, &[Command]); 5] = [
     ("The conversation", &conversation::COMMANDS),
     ("How it is answered", &settings::COMMANDS),
+    ("What form answers take", &grammar::COMMANDS),
     ("Looking closer", &inspection::COMMANDS),
     ("The machine", &machine::COMMANDS),
 ];

@@ -247,7 +247,8 @@ number ::= [1-9] [0-9]{0,2} | "0"
 
 #[test]
 fn reads_500_samples_of_the_default_model() {
-    const N_SAMPLES: u64 = 500;
+    // 2,500 tokens. Without optimisation, where each takes several times as long, a part of them has to do.
+    let n_samples: u64 = if cfg!(debug_assertions) { 100 } else { 500 };
     let Some(file) = model_file() else { return };
     let gguf = Gguf::parse(&file).unwrap();
     let model = Model::load(&gguf).unwrap();
@@ -281,8 +282,8 @@ fn reads_500_samples_of_the_default_model() {
         texts
     };
     let texts = thread::scope(|scope| {
-        let half = scope.spawn(|| sample(0..N_SAMPLES / 2));
-        let other = sample(N_SAMPLES / 2..N_SAMPLES);
+        let half = scope.spawn(|| sample(0..n_samples / 2));
+        let other = sample(n_samples / 2..n_samples);
         [half.join().unwrap(), other].concat()
     });
     let mut different = texts.clone();
@@ -299,5 +300,5 @@ fn reads_500_samples_of_the_default_model() {
         assert!(is_one, "{text}");
     }
     // They are samples.
-    assert!(texts.len() == 500 && different.len() > 100, "{}", different.len());
+    assert!(texts.len() as u64 == n_samples && different.len() * 2 > texts.len(), "{}", different.len());
 }

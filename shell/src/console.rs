@@ -47,7 +47,7 @@ impl<'t> Console<'t> {
     }
 
     /// Return the console with a pipe at its other end, whatever the terminal knows of that.
-    pub(crate) fn to_pipe(mut self) -> Self {
+    pub(crate) fn at_pipe(mut self) -> Self {
         self.is_pipe = true;
         self
     }

@@ -80,7 +80,7 @@ pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile], 
     let host_ns = machine.clock.now_ns();
     let mut console = Console::new(terminal);
     if options.pipe {
-        console = console.to_pipe();
+        console = console.at_pipe();
     }
     let mut editor = LineEditor::new(commands::names().collect());
     start_screen::show(&mut console, machine, host_ns);

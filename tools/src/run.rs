@@ -98,7 +98,7 @@ impl Options {
     /// Prepare what the machine boots from, for whoever is at its console.
     fn boot(&self, console: Console) -> Result<Boot> {
         let command_line = match console {
-            Console::Terminal => self.command_line.clone(),
+            Console::Terminal | Console::Desk => self.command_line.clone(),
             // The guest cannot see it, and would ask a screen that is not there for its size.
             Console::Pipe => format!("terminal=pipe {}", self.command_line).trim().to_string(),
         };

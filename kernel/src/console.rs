@@ -4,11 +4,10 @@
 //! comes the core halts for a millisecond at a time, so that a chat that waits costs next to nothing.
 
 use alloc::collections::VecDeque;
-use alloc::format;
-use core::{fmt, iter, mem};
+use core::{fmt, iter};
 
 use screen::Screen;
-use shell::Terminal;
+use shell::{ScreenSize, Terminal};
 
 use crate::arch::apic::Apic;
 use crate::drivers::keyboard::Keyboard;
@@ -53,18 +52,23 @@ impl Console {
             self.at_keyboard = false;
             self.typed.push_back(byte);
         } else if let Some(byte) = self.keyboard.as_mut().and_then(Keyboard::try_read) {
-            if !mem::replace(&mut self.at_keyboard, true)
-                && let Some(screen) = &self.screen
-            {
-                // The screen says how wide it is before it is asked, in the form of an answer: its lines wrap right from the first one.
-                self.typed.extend(format!("\x1b[1;{}R", screen.columns()).bytes());
-            }
+            self.at_keyboard = true;
             self.typed.push_back(byte);
         }
     }
 }
 
 impl Terminal for Console {
+    /// Return the size of our own screen when the person sits before it.
+    fn screen_size(&self) -> ScreenSize {
+        match &self.screen {
+            Some(screen) if self.at_keyboard => {
+                ScreenSize::Known { rows: screen.rows(), columns: screen.columns() }
+            }
+            _ => ScreenSize::Unknown,
+        }
+    }
+
     fn write(&mut self, text: &str) {
         // No device reports errors.
         let _ = fmt::Write::write_str(self, text);

@@ -75,6 +75,11 @@ impl<'f> Screen<'f> {
         self.grid.replies.pop_front()
     }
 
+    /// Return how many rows there are.
+    pub fn rows(&self) -> usize {
+        self.grid.rows
+    }
+
     /// Return how many columns there are.
     pub fn columns(&self) -> usize {
         self.grid.columns

@@ -5,6 +5,8 @@
 //!    than two cores can carry.
 //! 3. **Nothing is timed.** A machine that is busy with other things is slow and right; the limit is there for hangs.
 
+mod screen;
+
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 
 use nix::sys::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
+use screen::Screen;
 use tools::fetch;
 use tools::image::Image;
 use tools::initrd::Initrd;
@@ -113,6 +116,7 @@ pub fn machine(boot: Boot) -> Machine {
 /// A program at the other end of a pseudo-terminal: QEMU, or `bootlm run` around it. It is ended when this is dropped.
 pub struct Guest {
     session: PtySession,
+    screen: Screen,
     _core: Core,
 }
 
@@ -125,19 +129,38 @@ impl Guest {
     /// Start `command`, which boots a machine.
     pub fn start(command: Command) -> Self {
         let core = Core::wait_for_one();
-        Self { session: spawn_command(command, Some(LIMIT_MS)).unwrap(), _core: core }
+        let session = spawn_command(command, Some(LIMIT_MS)).unwrap();
+        Self { session, screen: Screen::default(), _core: core }
     }
 
-    /// Wait for `text` and return what came before it, with lines that end in "\n".
+    /// Wait for `text` and return what stands before it on the screen, behind what was waited for before.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
         match self.session.exp_string(text) {
-            Ok(before) => utf8(&before).replace('\r', ""),
+            Ok(before) => self.show(&utf8(&before)),
             Err(error) => panic!("{error}"),
+        }
+        self.show(text);
+        let mut said = self.screen.news();
+        assert!(said.ends_with(text), "{text:?} is not where the cursor is: {said}");
+        said.truncate(said.len() - text.len());
+        said
+    }
+
+    /// Let the terminal show `bytes`, and type its answers.
+    fn show(&mut self, bytes: &str) {
+        let answers = self.screen.show(bytes);
+        if !answers.is_empty() {
+            self.send(&answers);
         }
     }
 
-    /// Wait for the prompt and return what came before it.
+    /// Return all that a person sees.
+    pub fn screen(&self) -> String {
+        self.screen.text()
+    }
+
+    /// Wait for the prompt and return what stands before it.
     #[track_caller]
     pub fn prompt(&mut self) -> String {
         self.expect(PROMPT)
@@ -160,13 +183,15 @@ impl Guest {
         self.session.send(keys).and_then(|_| self.session.flush()).unwrap();
     }
 
-    /// Wait for the end and return what came before it and the exit status.
+    /// Wait for the end and return what was shown up to it, and the exit status.
     #[track_caller]
     pub fn end(mut self) -> (String, i32) {
-        let said = match self.session.exp_eof() {
-            Ok(said) => utf8(&said).replace('\r', ""),
+        match self.session.exp_eof() {
+            // Nobody is there any more to answer.
+            Ok(said) => drop(self.screen.show(&utf8(&said))),
             Err(error) => panic!("{error}"),
-        };
+        }
+        let said = self.screen.news();
         match self.session.process().wait().unwrap() {
             WaitStatus::Exited(_, status) => (said, status),
             other => panic!("expected an exit, found {other:?} after {said:?}"),

@@ -34,10 +34,26 @@ impl Serial {
 
     /// Return the next received byte if there is one.
     ///
-    /// The port holds 16 bytes. A hypervisor waits while they are full; on a real line what comes then is lost.
+    /// The port holds 16 bytes. A hypervisor waits while they are full; on a real line what comes then is lost, so they are
+    /// also looked at while something is being sent: a paste goes on while its start is shown.
     pub(crate) fn try_read(&mut self) -> Option<u8> {
         let kept = &mut self.0.backend_mut().kept;
         if kept.is_empty() { self.0.try_receive_byte().ok() } else { kept.pop_at(0) }
+    }
+
+    /// Send `bytes`, and keep what is received while the port has no room for them.
+    fn send(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let n_sent = self.0.send_bytes(rest);
+            rest = &rest[n_sent..];
+            if n_sent == 0
+                && !self.0.backend_mut().kept.is_full()
+                && let Ok(byte) = self.0.try_receive_byte()
+            {
+                self.0.backend_mut().kept.push(byte);
+            }
+        }
     }
 
     /// Wait until everything written has left the port.
@@ -53,9 +69,9 @@ impl fmt::Write for Serial {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for (number, line) in text.split('\n').enumerate() {
             if number > 0 {
-                self.0.send_bytes_exact(b"\r\n");
+                self.send(b"\r\n");
             }
-            self.0.send_bytes_exact(line.as_bytes());
+            self.send(line.as_bytes());
         }
         Ok(())
     }
@@ -68,8 +84,8 @@ impl fmt::Write for Serial {
 #[derive(Debug)]
 struct Com1 {
     keep_input: bool,
-    /// Room for what was received before the port's queue is emptied, and for what is received before the setup ends.
-    kept: ArrayVec<u8, { 4 * FIFO_SIZE }>,
+    /// Received and not read yet: before the port's queue was emptied, or while something was sent.
+    kept: ArrayVec<u8, { 64 * FIFO_SIZE }>,
 }
 
 impl Com1 {

@@ -41,6 +41,7 @@ impl Text {
         self.text.clear();
         self.text.push_str(text);
         self.cursor = cursor;
+        self.end_cut();
     }
 
     /// Insert `added` and return whether there was room.

@@ -61,10 +61,20 @@ fn a_person_at_a_terminal_holds_a_conversation() {
     guest.send("\x03");
     let rest = guest.prompt();
     assert!(rest.ends_with("\n[stopped; /continue goes on]\n\n"), "{rest}");
-    // Ctrl-A is the line editor's and not QEMU's: it goes to the line's start.
-    guest.send("stats\x01/\r");
+    // Ctrl-A is the line editor's and not QEMU's: it goes to the line's start. What is mistyped is mended, and Up brings it back.
+    guest.send("statz\x7fs\x01/\x1b[C\x1b[3~S\x08t\r");
     let stats = guest.prompt();
-    assert!(stats.contains("decode: "), "{stats}");
+    assert!(stats.starts_with("/stats\nprefill: ") && stats.contains("\ndecode: "), "{stats}");
+    guest.send("\x1b[A\r");
+    assert_eq!(guest.prompt(), stats);
+    // A message of several lines, typed and pasted, then given up.
+    guest.send("\"\"\"one\r\x1b[200~two\rthree\x1b[201~\x03");
+    assert_eq!(guest.prompt(), "\"\"\"one\n... two\n... three^C\n");
+    assert!(
+        guest
+            .screen()
+            .contains("\n\n>>> And Germany?\nThe capital of Germany is Berlin.\n\n>>> /frobnicate\n")
+    );
     guest.leave();
 }
 

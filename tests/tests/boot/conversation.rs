@@ -38,7 +38,7 @@ fn a_person_at_a_terminal_holds_a_conversation() {
     assert_eq!(guest.ask("What is the capital of France?"), "The capital of France is Paris.");
     let stats = guest.ask("/stats");
     let numbers = Regex::new(concat!(
-        r"^prefill: (\d+) tokens, \d+\.\d\d s, \d+\.\d tokens/s\n",
+        r"^prefill: (\d+) tokens, \d+\.\d\d s, \d+\.\d tokens/s; 0 reused\n",
         r"decode: (\d+) tokens, \d+\.\d\d s, \d+\.\d tokens/s\n",
         r"context: (\d+) of 2048 tokens\n"
     ));

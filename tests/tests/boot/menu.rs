@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use boot_tests::{Guest, machine, pvh};
+use boot_tests::{Guest, machine, model, pvh};
 use engine::testing::ChainModel;
-use tools::qemu::Boot;
+use regex::Regex;
+use tools::qemu::{Boot, Machine};
 
 /// Write models into `dir` that answer "one" and "two", and a file that is none.
 fn models(dir: &Path) -> [PathBuf; 3] {
@@ -57,6 +58,81 @@ fn a_person_goes_from_model_to_model_and_powers_the_machine_off() {
     let one = guest.prompt();
     assert!(one.starts_with("1\none.gguf: llama 231K F32"), "{one}");
     assert_eq!(guest.ask("hi"), "one");
+    guest.send("/poweroff\r");
+    assert_eq!(guest.end(), ("/poweroff\n".into(), 0));
+}
+
+/// What a person sees who goes through [`a_conversation_looks_on_the_screen_as_it_was_held`].
+const CONVERSATION: &str = r#"(?s)^bootlm .+
+Which model\? \[1\] 1 *
+SmolLM2-135M-Instruct\.Q4_1\.gguf: llama 135M Q4_1, 98\.4 MB, context 2048 of 8192
+ready in .+
+/help lists the commands, /demo what to try; Ctrl-C stops, /exit leaves\.
+
+>>> What is the capital of France\?
+The capital of France is Paris\.
+
+>>> And Germany\?
+The capital of Germany is Berlin\.
+
+>>> /stats
+prefill: 14 tokens, \d+\.\d\d s, \d+\.\d tokens/s; 23 reused
+decode: 7 tokens, \d+\.\d\d s, \d+\.\d tokens/s
+context: 44 of 2048 tokens
+machine: .+
+
+>>> /regen
+The capital of Germany is Berlin\.
+
+>>> /undo
+Taken back: And Germany\?
+
+>>> Write a long story about a dog\.
+.+\[stopped; /continue goes on\]
+
+>>> /history
+you \(16 tokens\): What is the capital of France\?
+model \(7 tokens\): The capital of France is Paris\.
+you \(\d+ tokens\): Write a long story about a dog\.
+model \(\d+ tokens\): .+
+
+>>> /model
+.+
+Which model\? \[\d\] 2 *
+two\.gguf: llama 231K F32, .+
+
+>>> hi
+two
+
+>>> ?$"#;
+
+#[test]
+fn a_conversation_looks_on_the_screen_as_it_was_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let [_, broken, two] = models(dir.path());
+    let boot = pvh(&[model().into(), broken, two], dir.path());
+    let mut guest = Guest::boot(&Machine { memory_mib: 1024, ..machine(boot) });
+    // Any key stops the countdown.
+    guest.expect("Which model? [1] (starts in ");
+    guest.send("1\r");
+    guest.prompt();
+    for line in ["What is the capital of France?", "And Germany?", "/stats", "/regen", "/undo"] {
+        guest.ask(line);
+    }
+    guest.send("Write a long story about a dog.\r");
+    guest.expect("dog.");
+    guest.expect("\n");
+    guest.expect(" "); // the first word is there
+    guest.send("\x03");
+    guest.prompt();
+    guest.ask("/history");
+    guest.send("/model\r");
+    guest.expect("Which model? [");
+    guest.send("2\r");
+    guest.prompt();
+    guest.ask("hi");
+    let screen = guest.screen();
+    assert!(Regex::new(CONVERSATION).unwrap().is_match(&screen), "{screen}");
     guest.send("/poweroff\r");
     assert_eq!(guest.end(), ("/poweroff\n".into(), 0));
 }

@@ -2,6 +2,7 @@
 #:
 #: make run         boot it in QEMU and talk to it; does all of its own set-up
 #: make test        check and test everything, the same way
+#: make memcheck    run the engine's tests under valgrind, and under Miri where it is
 #: make iso         write an ISO that boots by BIOS and by UEFI
 #: make screenshot  photograph the screen of a short conversation (docs/screenshot.png)
 #: make models      get the default model, or check the one that is here
@@ -67,6 +68,11 @@ models: tools
 .PHONY: test
 test: lint kernel models
 	cargo test --workspace
+
+.PHONY: memcheck
+memcheck:
+	@tools/setup.sh valgrind
+	@tools/memcheck.sh
 
 .PHONY: lint
 lint: setup

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the programs that building, booting and testing bootlm take, where they are missing.
+# Installs the programs that building, booting and testing bootlm take, where they are missing, and those that are named on
+# the command line.
 #
 # On Debian and Ubuntu it installs them with apt-get, as root or through sudo. Elsewhere it names what is missing and
 # stops. Where nothing is missing it does nothing and takes no time. All it says goes to stderr, and it reads no input:
@@ -18,6 +19,9 @@ missing_packages() {
     has_command mdir || echo mtools                     # reads the ISO's EFI partition in the tests
     has_file /usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/edk2/ovmf/OVMF_CODE.fd \
         /usr/share/edk2/x64/OVMF_CODE.4m.fd || echo ovmf # UEFI for QEMU
+    for program; do
+        has_command "$program" || echo "$program"       # Debian's package has the program's name
+    done
 }
 
 has_command() { command -v "$1" >/dev/null 2>&1; }
@@ -37,7 +41,7 @@ stop() {
 
 has_command cargo || stop "cargo is not on the PATH; install Rust with rustup (https://rustup.rs) and open a new shell"
 
-missing=$(missing_packages | tr '\n' ' ')
+missing=$(missing_packages "$@" | tr '\n' ' ')
 if [ -z "$missing" ]; then exit 0; fi
 
 has_command apt-get || stop "this system has no apt-get; install what these Debian packages hold, then run make again: $missing"
@@ -55,5 +59,5 @@ echo "setup: installing $missing" >&2
             apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 $missing
 } >&2 </dev/null || stop "that failed; once it is mended, this does the same: ${as_root:+$as_root }apt-get install $missing"
 
-missing=$(missing_packages | tr '\n' ' ')
+missing=$(missing_packages "$@" | tr '\n' ' ')
 if [ -n "$missing" ]; then stop "installed, and still not usable: $missing"; fi

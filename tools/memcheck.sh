@@ -1,0 +1,32 @@
+#!/bin/sh
+# Runs the engine's tests under valgrind's memcheck: nothing is read that is not there or was never written, by vector loops
+# neither. Then those of parsers and tokenizers under Miri, where a nightly toolchain has it, as on a RISC-V processor, for
+# which only the portable loops are built.
+#
+# Both are slow: 10,000 damaged files stand for the 100,000 of `make test`, under Miri 100; the variable MUTATIONS takes
+# another number for valgrind. Left out are whole forward passes in number, what asserts how long something takes, and under
+# Miri what reads fixtures of thousands of lines.
+set -eu
+
+cd "$(dirname "$0")/.."
+
+tests=--lib
+for file in engine/tests/*.rs engine/tests/*/main.rs; do
+    name=$(basename "${file%/main.rs}" .rs)
+    case $name in
+        smollm2 | quantized_logits) echo "SKIPPED: $name runs whole models; cpu/tests.rs runs the same loops" ;;
+        *) tests="$tests --test $name" ;;
+    esac
+done
+CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind --quiet --error-exitcode=1" MUTATIONS="${MUTATIONS:-10000}" \
+    cargo test --release --package engine $tests -- \
+    --skip _in_time --skip reads_500_samples
+
+if ! cargo +nightly miri --version >/dev/null 2>&1; then
+    echo "SKIPPED: Miri is not there; rustup toolchain install nightly --component miri,rust-src"
+    exit 0
+fi
+# libm's loops for aarch64 are in assembler, which Miri does not run; those for RISC-V are not.
+MIRIFLAGS=-Zmiri-disable-isolation MUTATIONS=100 \
+    cargo +nightly miri test --package engine --target riscv64gc-unknown-linux-gnu --lib --test hostile_files -- \
+    --skip cpu:: --skip quant:: --skip sampler:: --skip tokenizer::tests:: --skip rejects_every_truncation

@@ -39,6 +39,11 @@ impl Console {
         Self { serial, screen, keyboard, apic, at_keyboard: false, typed: VecDeque::new() }
     }
 
+    /// Return whether there is a device at all.
+    fn is_there(&self) -> bool {
+        self.serial.is_some() || self.keyboard.is_some() || self.screen.is_some()
+    }
+
     /// Wait until all that was written has left.
     pub(crate) fn flush(&mut self) {
         if let Some(serial) = &mut self.serial {
@@ -83,7 +88,7 @@ impl Terminal for Console {
 
     /// Where nobody can type and nobody can read, the input has ended. A screen alone keeps what it shows.
     fn read(&mut self) -> Option<u8> {
-        if self.serial.is_none() && self.keyboard.is_none() && self.screen.is_none() {
+        if !self.is_there() {
             return None;
         }
         loop {
@@ -95,10 +100,10 @@ impl Terminal for Console {
     }
 
     fn wait(&mut self) -> bool {
-        if self.serial.is_some() {
+        if self.is_there() {
             self.apic.wait();
         }
-        self.serial.is_some()
+        self.is_there()
     }
 }
 

@@ -4,6 +4,7 @@
 #: make test        check and test everything, the same way
 #: make memcheck    run the engine's tests under valgrind, and under Miri where it is
 #: make iso         write an ISO that boots by BIOS and by UEFI
+#: make bench       measure how fast the models run on this host
 #: make screenshot  photograph the screen of a short conversation (docs/screenshot.png)
 #: make models      get the default model, or check the one that is here
 #: make setup       install what the others need and this machine lacks
@@ -18,7 +19,7 @@
 #:   MEM         768M, 2G, ...           memory of the machine [what the models need]
 #:   FIRMWARE    bios | uefi             what starts the boot loader [bios]
 #:   BOOT        auto | limine | pvh     boot loader, or QEMU's own way in [auto: Limine where it can be had]
-#:   MODELS      files                   models to boot with [models/*.gguf and *.bin]
+#:   MODELS      files                   models to boot with, or to measure [models/*.gguf and *.bin]
 #:   CMDLINE     model=, once, ...       the kernel's command line, as in CMDLINE='prompt="Once upon a time" once'
 #:   LIMINE_DIR  a folder                Limine's binary release [this machine's, else downloaded]
 
@@ -60,6 +61,11 @@ iso: kernel $(if $(MODELS),tools,models)
 .PHONY: screenshot
 screenshot: kernel $(if $(MODELS),tools,models)
 	@$(BOOTLM) screenshot --output docs/screenshot.png $(SOURCE)
+
+.PHONY: bench
+bench: $(if $(MODELS),setup,models)
+	@cargo build --release --package tools
+	@$(CARGO_TARGET_DIR)/release/bootlm bench $(or $(MODELS),models/*.gguf)
 
 .PHONY: models
 models: tools

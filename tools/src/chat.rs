@@ -38,7 +38,7 @@ pub fn chat(paths: &[PathBuf], options: &Options) -> Result<()> {
 }
 
 /// Map a model file into memory; its pages are read when they are used.
-fn map(path: &Path) -> Result<Mmap> {
+pub(crate) fn map(path: &Path) -> Result<Mmap> {
     let file = File::open(path).with_context(|| format!("cannot open the model {}", path.display()))?;
     // SAFETY: the map is private and read-only. Another program that changes the file meanwhile would change these bytes,
     // which no mapping can rule out; model files are replaced by renaming and not written in place.

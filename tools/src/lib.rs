@@ -6,11 +6,13 @@
 //! 3. [`qemu`] is the one place that writes a QEMU command line; [`accel`] probes how it may run, [`initrd`] packs the
 //!    models for a boot without a boot loader, [`run`] starts it all and holds the console.
 //! 4. [`desk`] types at a machine's keyboard and reads its screen, [`screenshot`] photographs it.
-//! 5. [`chat`] is the same engine and shell as an ordinary program, over a [`terminal`] and the [`workers`] of this host.
+//! 5. [`chat`] is the same engine and shell as an ordinary program, over a [`terminal`] and the [`workers`] of this host;
+//!    [`bench`] is the engine alone, timed.
 //!
 //! Nothing here reads a format by hand that a kept library reads, and nothing here knows what a tensor is.
 
 pub mod accel;
+pub mod bench;
 pub mod chat;
 pub mod desk;
 pub mod fetch;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use shell::Options;
 use tools::accel;
+use tools::bench::{self, Plan};
 use tools::chat;
 use tools::fetch;
 use tools::image::Image;
@@ -15,7 +16,7 @@ use tools::limine::Limine;
 use tools::run::{self, Door, Firmware};
 use tools::screenshot;
 
-/// Get models, build boot images, boot them in QEMU, and talk to a model on this host.
+/// Get models, build boot images, boot them in QEMU, and talk to a model on this host or measure its speed.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -79,6 +80,27 @@ enum CliCommand {
         models: Vec<PathBuf>,
         #[command(flatten)]
         wishes: Wishes,
+    },
+    /// Measure how fast a model runs on this host, as llama-bench does.
+    Bench {
+        /// GGUF files, measured one after the other.
+        #[arg(required = true, value_name = "FILE")]
+        models: Vec<PathBuf>,
+        /// Tokens of a prompt to read; 0 for none.
+        #[arg(short = 'p', long, value_name = "N", default_value_t = 512)]
+        n_prompt: usize,
+        /// Tokens to write; 0 for none.
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
+        n_gen: usize,
+        /// Tokens that the context holds before.
+        #[arg(short = 'd', long, value_name = "N", default_value_t = 0)]
+        n_depth: usize,
+        /// How often each is measured.
+        #[arg(short, long, value_name = "N", default_value_t = 5)]
+        repetitions: usize,
+        /// Threads that compute; all that there are where it is left out.
+        #[arg(short, long, value_name = "N")]
+        threads: Option<usize>,
     },
 }
 
@@ -207,6 +229,10 @@ fn carry_out(command: CliCommand) -> Result<()> {
             build_dir: source.build_dir,
         }),
         CliCommand::Chat { models, wishes } => chat::chat(&models, &wishes.options()),
+        CliCommand::Bench { models, n_prompt, n_gen, n_depth, repetitions, threads } => {
+            let plan = Plan { n_prompt, n_gen, n_depth, repetitions, threads };
+            models.iter().try_for_each(|model| bench::bench(model, plan))
+        }
     }
 }
 

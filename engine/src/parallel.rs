@@ -118,7 +118,7 @@ impl Cores<'_> {
 }
 
 /// Return which of `n` units are core `core`'s.
-fn share(n: usize, core: usize, n_cores: usize) -> Range<usize> {
+pub(crate) fn share(n: usize, core: usize, n_cores: usize) -> Range<usize> {
     n * core / n_cores..n * (core + 1) / n_cores
 }
 

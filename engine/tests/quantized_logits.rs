@@ -7,7 +7,7 @@
 
 use engine::Token;
 use engine::cpu::{Isa, Kernels};
-use engine::format::gguf::Gguf;
+use engine::format::gguf::{Gguf, interleave};
 use engine::model::Model;
 use engine::platform::OneCore;
 use engine::quant::TensorType;
@@ -199,11 +199,19 @@ fn quantized_matrices_give_the_logits_of_the_floats_they_stand_for() {
         let [quantized, floats] = files(kind);
         let expected = logits(&floats, Kernels::of(Isa::Generic).unwrap());
         for kernels in &kernels {
-            let largest = largest_difference(&logits(&quantized, kernels), &expected);
-            let line = format!("{kind} on {}: {largest:.1e}, at most {tolerance:.1e}", kernels.isa());
-            println!("{line}");
-            if largest > tolerance {
-                failures.push(line);
+            let mut interleaved = quantized.clone();
+            interleave(&mut interleaved, &OneCore, kernels);
+            for (rows, file) in [("rows", &quantized), ("interleaved", &interleaved)] {
+                if rows == "interleaved" && !kernels.interleaves(kind) {
+                    continue;
+                }
+                let largest = largest_difference(&logits(file, kernels), &expected);
+                let line =
+                    format!("{kind} {rows} on {}: {largest:.1e}, at most {tolerance:.1e}", kernels.isa());
+                println!("{line}");
+                if largest > tolerance {
+                    failures.push(line);
+                }
             }
         }
     }

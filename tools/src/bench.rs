@@ -44,7 +44,7 @@ struct Row {
 /// Measure how fast the model in `path` runs, and print a table.
 pub fn bench(path: &Path, plan: Plan) -> Result<()> {
     let workers = plan.threads.map_or_else(Pool::of_this_host, Pool::new);
-    let file = map(path)?;
+    let file = map(path, &workers)?;
     let gguf = Gguf::parse(&file).with_context(|| format!("{}", path.display()))?;
     let model = Model::load(&gguf).with_context(|| format!("{}", path.display()))?;
     let n_ctx = plan.n_depth + plan.n_prompt.max(plan.n_gen);

@@ -5,10 +5,21 @@ use core::ops::Range;
 use half::f16;
 
 use super::{Isa, Kernels};
-use crate::quant::{Activations, Block, BlockQ8_1, Groups, QK, TensorType, Weights, blocks, with_block};
+use crate::quant::{
+    Activations, Block, BlockQ8_1, Groups, QK, ROWS, TensorType, Weights, block_of, blocks, with_block,
+};
 
-pub(super) const KERNELS: Kernels =
-    Kernels { isa: Isa::Generic, mul_mat, mul_mat_groups, quantize_q8_1, attend, softmax, swiglu };
+pub(super) const KERNELS: Kernels = Kernels {
+    isa: Isa::Generic,
+    mul_mat,
+    mul_mat_groups,
+    interleaves: |_| false,
+    mul_mat_interleaved,
+    quantize_q8_1,
+    attend,
+    softmax,
+    swiglu,
+};
 
 pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
     with_block!(kind, B => {
@@ -38,6 +49,30 @@ fn mul_mat_of<W: Weights, I: Iterator<Item = W>>(
             *out = w.zip(x).map(|(w, x)| w.dot(x)).sum();
         }
     }
+}
+
+/// As [`super::Kernels::mul_mat_interleaved`], for whole groups.
+pub(super) fn mul_mat_interleaved(
+    kind: TensorType,
+    w: &[u8],
+    x: &[BlockQ8_1],
+    n_in: usize,
+    rows: Range<usize>,
+    out: &mut [f32],
+) {
+    with_block!(kind, B => {
+        let woven_bytes = ROWS * size_of::<B>();
+        let group_bytes = n_in / <B as Block>::Weights::LEN * woven_bytes;
+        let tokens = x.chunks_exact(n_in / QK).zip(out.chunks_exact_mut(rows.len()));
+        for (x, out) in tokens {
+            let x = <B as Block>::Weights::activations(Activations { floats: &[], quants: x });
+            for (row, out) in rows.clone().zip(out) {
+                let group = w[row / ROWS * group_bytes..][..group_bytes].chunks_exact(woven_bytes);
+                let blocks = group.map(|woven| block_of::<B>(kind, woven, row % ROWS).unpack());
+                *out = blocks.zip(x).map(|(w, x)| w.dot(x)).sum();
+            }
+        }
+    });
 }
 
 fn quantize_q8_1(x: &[f32], out: &mut [BlockQ8_1]) {

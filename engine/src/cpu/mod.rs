@@ -11,10 +11,11 @@ mod swar;
 mod x86_64;
 
 use core::fmt;
+use core::ops::Range;
 
 use half::f16;
 
-use crate::quant::{Activations, BlockQ8_1, Groups, QK, TensorType};
+use crate::quant::{Activations, BlockQ8_1, Groups, QK, ROWS, TensorType};
 pub use processor::Processor;
 
 /// An instruction set that the engine has inner loops for.
@@ -51,11 +52,16 @@ impl fmt::Display for Isa {
 /// `mul_mat(kind, w (n_rows, n_in), x (n_tokens, n_in), n_in, out (n_tokens, n_rows))`.
 type MulMat = fn(TensorType, &[u8], Activations<'_>, usize, &mut [f32]);
 
+/// `mul_mat_interleaved(kind, w (n_groups * ROWS, n_in), x (n_tokens, n_in / QK), n_in, rows, out (n_tokens, rows.len()))`.
+type MulMatInterleaved = fn(TensorType, &[u8], &[BlockQ8_1], usize, Range<usize>, &mut [f32]);
+
 /// One instruction set's inner loops. Having one tells that this processor runs them.
 pub struct Kernels {
     isa: Isa,
     mul_mat: MulMat,
     mul_mat_groups: fn(Groups<'_>, Activations<'_>, usize, &mut [f32]),
+    interleaves: fn(TensorType) -> bool,
+    mul_mat_interleaved: MulMatInterleaved,
     quantize_q8_1: fn(&[f32], &mut [BlockQ8_1]),
     attend: fn(&[f32], &[f16], &[f16], f32, &mut [f32], &mut [f32]),
     softmax: fn(&mut [f32]),
@@ -93,7 +99,14 @@ impl Kernels {
 
     /// Return `kernels` with the products that suit an emulated processor.
     const fn emulated(kernels: Self, isa: Isa) -> Self {
-        Self { isa, mul_mat: swar::mul_mat, mul_mat_groups: swar::mul_mat_groups, ..kernels }
+        Self {
+            isa,
+            mul_mat: swar::mul_mat,
+            mul_mat_groups: swar::mul_mat_groups,
+            interleaves: |_| false,
+            mul_mat_interleaved: generic::mul_mat_interleaved,
+            ..kernels
+        }
     }
 
     /// Return which instruction set these are for.
@@ -120,6 +133,45 @@ impl Kernels {
         assert!(w.n_blocks().is_multiple_of(n_blocks) && x.quants.len().is_multiple_of(n_blocks));
         assert_eq!((w.n_blocks() / n_blocks) * (x.quants.len() / n_blocks), out.len());
         (self.mul_mat_groups)(w, x, n_in, out);
+    }
+
+    /// Return whether rows of `kind` are multiplied faster where they are interleaved.
+    pub fn interleaves(&self, kind: TensorType) -> bool {
+        (self.interleaves)(kind)
+    }
+
+    /// Write the products of `rows` of the interleaved matrix `w (n_out, n_in)` with `x (n_tokens, n_in / QK)` to
+    /// `out (n_tokens, rows.len())`.
+    pub fn mul_mat_interleaved(
+        &self,
+        kind: TensorType,
+        w: &[u8],
+        x: &[BlockQ8_1],
+        n_in: usize,
+        rows: Range<usize>,
+        out: &mut [f32],
+    ) {
+        assert!(kind.is_quantized() && n_in.is_multiple_of(kind.block_len()));
+        let row_bytes = n_in / kind.block_len() * kind.block_bytes();
+        let n_out = w.len() / row_bytes;
+        assert!(w.len().is_multiple_of(row_bytes) && rows.end <= n_out && x.len().is_multiple_of(n_in / QK));
+        assert_eq!(rows.len() * (x.len() / (n_in / QK)), out.len());
+        // Rows behind the last whole group are not interleaved.
+        let n_woven = n_out / ROWS * ROWS;
+        let (woven, others) = w.split_at(n_woven * row_bytes);
+        if rows.end <= n_woven {
+            return (self.mul_mat_interleaved)(kind, woven, x, n_in, rows, out);
+        }
+        let first = rows.start.min(n_woven)..n_woven;
+        let others =
+            &others[(rows.start.max(n_woven) - n_woven) * row_bytes..(rows.end - n_woven) * row_bytes];
+        for (x, out) in x.chunks_exact(n_in / QK).zip(out.chunks_exact_mut(rows.len())) {
+            let (products, other_products) = out.split_at_mut(first.len());
+            if !first.is_empty() {
+                (self.mul_mat_interleaved)(kind, woven, x, n_in, first.clone(), products);
+            }
+            (self.mul_mat)(kind, others, Activations { floats: &[], quants: x }, n_in, other_products);
+        }
     }
 
     /// Quantize `x (n)` to `out (n / QK)`, rounding halves to even.

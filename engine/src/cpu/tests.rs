@@ -8,7 +8,7 @@ use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg32;
 
 use super::*;
-use crate::quant::{F16, QK_K};
+use crate::quant::{F16, QK_K, interleave};
 use crate::testing::scales_at;
 
 /// Sums of up to a few thousand products, taken in another order.
@@ -197,6 +197,75 @@ fn products_of_groups_agree_wherever_their_rows_begin() {
                          expected {expected}",
                         kernels.isa()
                     );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_interleaved_rows_agree_with_those_of_rows() {
+    let mut rng = Pcg32::seed_from_u64(2);
+    // Rows with and without a whole group, or some behind the last; tokens with and without a whole tile.
+    for (n_rows, width, n_tokens) in [(8, 1, 1), (5, 2, 2), (19, 3, 5), (64, 2, 4), (41, 5, 9)] {
+        for kind in TensorType::ALL.into_iter().filter(|kind| kind.is_quantized()) {
+            let n_in = width * kind.block_len();
+            let mut w = Vec::new();
+            for _ in 0..n_rows * width {
+                push_block(kind, &mut rng, &mut w);
+            }
+            let mut x = (Vec::new(), Vec::new());
+            for _ in 0..n_tokens {
+                push_activations(&mut rng, n_in, &mut x);
+            }
+            let expected = defined(kind, &w, Activations { floats: &x.0, quants: &x.1 }, n_in);
+            let group_bytes = ROWS * width * kind.block_bytes();
+            for group in w.chunks_exact_mut(group_bytes) {
+                interleave(kind, group, &mut alloc::vec![0; group_bytes]);
+            }
+            for kernels in faster().into_iter().chain([generic()]) {
+                // All rows; some from within a group to within another, or behind the last; one.
+                for rows in [0..n_rows, n_rows / 5..n_rows - 1, n_rows - 1..n_rows] {
+                    let mut found = alloc::vec![f32::NAN; n_tokens * rows.len()];
+                    kernels.mul_mat_interleaved(kind, &w, &x.1, n_in, rows.clone(), &mut found);
+                    for (i, found) in found.iter().enumerate() {
+                        let (token, row) = (i / rows.len(), rows.start + i % rows.len());
+                        let (expected, size) = expected[token * n_rows + row];
+                        assert!(
+                            (f64::from(*found) - expected).abs() <= ROUNDED * size,
+                            "{kind} on {}: row {row} of {n_rows}, {n_in} wide, token {token} is {found}, \
+                             expected {expected}",
+                            kernels.isa()
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_weights_and_activations_do_not_overflow_when_interleaved() {
+    for kind in TensorType::ALL.into_iter().filter(|kind| kind.is_quantized()) {
+        for (byte, activation) in
+            [(0xff, 127), (0xff, -127), (0x80, 127), (0x80, -127), (0x7f, 127), (0, -127)]
+        {
+            let mut block = alloc::vec![byte; kind.block_bytes()];
+            for &at in scales_at(kind) {
+                block[at..at + 2].copy_from_slice(&F16::from_f32(0.5).0);
+            }
+            let mut w = block.repeat(ROWS);
+            let n_in = kind.block_len();
+            let x = BlockQ8_1 { d: 1.0, s: (activation * QK as i32) as f32, qs: [activation as i8; QK] };
+            let x = alloc::vec![x; n_in / QK];
+            let expected = defined(kind, &w, Activations { floats: &[], quants: &x }, n_in);
+            interleave(kind, &mut w, &mut alloc::vec![0; ROWS * block.len()]);
+            for kernels in faster() {
+                let mut found = [f32::NAN; ROWS];
+                kernels.mul_mat_interleaved(kind, &w, &x, n_in, 0..ROWS, &mut found);
+                for (found, (expected, size)) in found.iter().zip(&expected) {
+                    let difference = (f64::from(*found) - expected).abs();
+                    assert!(difference <= ROUNDED * size, "{kind}, {byte:#x}: {found}, expected {expected}");
                 }
             }
         }

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use super::gguf::{Array, Gguf, Layout, Strings, Tensor, Value, bad_value};
 use super::reader::Reader;
 use crate::Error;
-use crate::quant::{Groups, QK};
+use crate::quant::{Groups, QK, RowLayout};
 
 /// `0x616b3432`, "ak42".
 const MAGIC: [u8; 4] = 0x616b_3432_u32.to_le_bytes();
@@ -233,8 +233,14 @@ impl Weights<'_> {
         let name: Cow<'_, str> = Cow::Owned(String::from(name) + ".weight");
         // At most 2^48, as no dimension is above 2^24.
         let n_weights = shape[0] * shape[1];
-        let mut tensor =
-            Tensor { name: name.clone(), shape: shape.to_vec(), ggml_type: F32, bytes: &[], groups: None };
+        let mut tensor = Tensor {
+            name: name.clone(),
+            shape: shape.to_vec(),
+            ggml_type: F32,
+            layout: RowLayout::Plain,
+            bytes: &[],
+            groups: None,
+        };
         match self.group_len {
             None => tensor.bytes = self.reader.take(4 * n_weights, &name)?,
             Some(group_len) => {

@@ -7,7 +7,7 @@ use core::ops::Range;
 use crate::Error;
 use crate::cpu::Kernels;
 use crate::format::gguf::{Gguf, Tensor};
-use crate::quant::{Activations, Groups, QK, TensorType};
+use crate::quant::{Activations, Groups, QK, RowLayout, TensorType, dequantize_row};
 
 /// A weight matrix `(n_out, n_in)`: row `i` makes output `i`. It borrows its rows from the file.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Matrix<'a> {
 enum Rows<'a> {
     /// Blocks of a type, so many bytes to a row.
     Blocks { kind: TensorType, row_bytes: usize, bytes: &'a [u8] },
+    /// The same, interleaved.
+    Interleaved { kind: TensorType, bytes: &'a [u8] },
     /// Blocks whose scales lie apart.
     Groups(Groups<'a>),
 }
@@ -35,11 +37,12 @@ impl<'a> Matrix<'a> {
         let tensor = gguf.tensor(name)?;
         check_shape(tensor, &[n_in as u64, n_out as u64])?;
         // The reader has seen to it that rows are whole blocks, and has cut the bytes to the shape's size.
-        let rows = match tensor.groups {
-            Some(groups) => Rows::Groups(groups),
-            None => {
-                let row_bytes = tensor.bytes.len() / n_out;
-                Rows::Blocks { kind: tensor.kind()?, row_bytes, bytes: tensor.bytes }
+        let bytes = tensor.bytes;
+        let rows = match (tensor.groups, tensor.layout) {
+            (Some(groups), _) => Rows::Groups(groups),
+            (None, RowLayout::Interleaved) => Rows::Interleaved { kind: tensor.kind()?, bytes },
+            (None, RowLayout::Plain) => {
+                Rows::Blocks { kind: tensor.kind()?, row_bytes: bytes.len() / n_out, bytes }
             }
         };
         Ok(Self { n_in, n_out, rows })
@@ -59,15 +62,18 @@ impl<'a> Matrix<'a> {
     pub(crate) fn is_quantized(&self) -> bool {
         match self.rows {
             Rows::Blocks { kind, .. } => kind.is_quantized(),
-            Rows::Groups(_) => true,
+            Rows::Interleaved { .. } | Rows::Groups(_) => true,
         }
     }
 
     /// Write row `row` as floats to `out (n_in)`.
     pub(crate) fn dequantize_row(&self, row: usize, out: &mut [f32]) {
-        match self.cut(row..row + 1) {
-            Rows::Blocks { kind, bytes, .. } => kind.dequantize(bytes, out),
-            Rows::Groups(groups) => groups.dequantize(out),
+        match self.rows {
+            Rows::Blocks { kind, row_bytes, bytes } => {
+                kind.dequantize(&bytes[row * row_bytes..][..row_bytes], out);
+            }
+            Rows::Interleaved { kind, bytes } => dequantize_row(kind, bytes, row, out),
+            Rows::Groups(groups) => groups.cut(self.blocks_of(&(row..row + 1))).dequantize(out),
         }
     }
 
@@ -79,21 +85,24 @@ impl<'a> Matrix<'a> {
         x: Activations<'_>,
         out: &mut [f32],
     ) {
-        match self.cut(rows) {
-            Rows::Blocks { kind, bytes, .. } => kernels.mul_mat(kind, bytes, x, self.n_in, out),
-            Rows::Groups(groups) => kernels.mul_mat_groups(groups, x, self.n_in, out),
+        match self.rows {
+            Rows::Blocks { kind, row_bytes, bytes } => {
+                let bytes = &bytes[rows.start * row_bytes..rows.end * row_bytes];
+                kernels.mul_mat(kind, bytes, x, self.n_in, out);
+            }
+            Rows::Interleaved { kind, bytes } => {
+                kernels.mul_mat_interleaved(kind, bytes, x.quants, self.n_in, rows, out);
+            }
+            Rows::Groups(groups) => {
+                kernels.mul_mat_groups(groups.cut(self.blocks_of(&rows)), x, self.n_in, out);
+            }
         }
     }
 
-    /// Return some of the rows.
-    fn cut(&self, rows: Range<usize>) -> Rows<'a> {
-        let of = |row_len| rows.start * row_len..rows.end * row_len;
-        match self.rows {
-            Rows::Blocks { kind, row_bytes, bytes } => {
-                Rows::Blocks { kind, row_bytes, bytes: &bytes[of(row_bytes)] }
-            }
-            Rows::Groups(groups) => Rows::Groups(groups.cut(of(self.n_in / QK))),
-        }
+    /// Return which blocks of [`QK`] weights some of the rows are.
+    fn blocks_of(&self, rows: &Range<usize>) -> Range<usize> {
+        let n_blocks = self.n_in / QK;
+        rows.start * n_blocks..rows.end * n_blocks
     }
 }
 

@@ -17,7 +17,7 @@ use crate::parallel::{Cores, Product};
 use crate::quant::{BlockQ8_1, QK};
 
 /// The most tokens that go through the layers together: more read the weights fewer times, fewer stop sooner.
-pub(crate) const N_BATCH: usize = 32;
+pub(crate) const N_BATCH: usize = 64;
 
 /// What a forward pass writes on, for up to [`N_BATCH`] tokens; allocated once.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 mod block;
 mod float;
 mod groups;
+mod interleaved;
 mod iq4_nl;
 mod q2_k;
 mod q3_k;
@@ -25,6 +26,8 @@ mod q8_1;
 pub use block::{Block, Quants, Weights};
 pub use float::{BF16, F16};
 pub use groups::{GroupBlock, Groups};
+pub use interleaved::{ROWS, RowLayout};
+pub(crate) use interleaved::{block_of, dequantize_row, interleave};
 pub use iq4_nl::{BlockIQ4_NL, IQ4_NL_VALUES};
 pub use q2_k::BlockQ2_K;
 pub use q3_k::BlockQ3_K;

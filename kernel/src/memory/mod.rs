@@ -133,9 +133,9 @@ pub(crate) fn is_stack_guard(address: u64) -> bool {
 /// Return physical memory as bytes, in the direct map.
 ///
 /// # Safety
-/// The range is RAM of the memory map, and nothing writes to it any more.
-pub(crate) unsafe fn physical_bytes(range: &Range<u64>) -> &'static [u8] {
-    let start = (DIRECT_MAP + range.start) as *const u8;
+/// The range is RAM of the memory map, and nobody else reads it or writes to it any more.
+pub(crate) unsafe fn physical_bytes(range: &Range<u64>) -> &'static mut [u8] {
+    let start = (DIRECT_MAP + range.start) as *mut u8;
     // SAFETY: the direct map holds all RAM for ever; the rest is the caller's.
-    unsafe { core::slice::from_raw_parts(start, (range.end - range.start) as usize) }
+    unsafe { core::slice::from_raw_parts_mut(start, (range.end - range.start) as usize) }
 }

@@ -46,6 +46,11 @@ pub(super) const AVX2: Kernels = Kernels {
     isa: Isa::Avx2,
     // SAFETY: the table is handed out only where `has_avx2`, which is all that this function needs.
     mul_mat: |kind, w, x, n_in, out| unsafe { avx2::mul_mat(kind, w, x, n_in, out) },
+    interleaves: avx2::interleaves,
+    // SAFETY: as above.
+    mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
+        avx2::mul_mat_interleaved(kind, w, x, n_in, rows, out)
+    },
     // SAFETY: as above.
     mul_mat_groups: |w, x, n_in, out| unsafe { avx2::mul_mat_groups(w, x, n_in, out) },
     // SAFETY: as above.

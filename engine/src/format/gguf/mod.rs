@@ -4,6 +4,7 @@
 //! strings, arrays and tensors are slices of the file, and each of them has been checked to lie inside it. What the
 //! values mean (and whether they make sense) is for those who ask for them.
 
+mod interleave;
 mod reader;
 mod value;
 
@@ -16,7 +17,9 @@ use hashbrown::HashMap;
 
 use crate::Error;
 use crate::format::reader::Reader;
-use crate::quant::{Groups, TensorType};
+use crate::quant::{Groups, RowLayout, TensorType};
+pub use interleave::interleave;
+use reader::Placed;
 pub(crate) use value::Layout;
 pub use value::{Array, Strings, Value};
 
@@ -37,6 +40,8 @@ pub struct Tensor<'a> {
     pub shape: Vec<u64>,
     /// ggml's number of the type.
     pub ggml_type: u32,
+    /// How the rows lie in `bytes`.
+    pub layout: RowLayout,
     /// The weights, exactly as many bytes as the shape takes in a supported type; empty where the type is not supported.
     pub bytes: &'a [u8],
     /// The weights in place of `bytes`, where their scales lie apart; no GGUF file has such.
@@ -73,34 +78,14 @@ impl<'a> Gguf<'a> {
     /// # Errors
     /// When the file is not GGUF, of another version, cut short, or contradicts itself.
     pub fn parse(file: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader { file, at: 0 };
-        if file.get(..4) != Some(b"GGUF") {
-            let found = readable(&file[..file.len().min(4)]);
-            return Err(Error::UnknownFormat { found, file_bytes: file.len() as u64 });
-        }
-        reader.at = 4;
-        let version = reader.u32("the version")?;
-        if !(2..=3).contains(&version) {
-            return Err(Error::UnsupportedVersion { found: version });
-        }
-        let n_tensors = reader.u64("the tensor count")?;
-        let n_metadata = reader.u64("the metadata count")?;
-        for (what, count, most) in
-            [("the tensor count", n_tensors, MAX_TENSORS), ("the metadata count", n_metadata, MAX_METADATA)]
-        {
-            if count > most {
-                return Err(bad_value(what, &format!("at most {most}"), count.to_string()));
+        let (metadata, placed) = read(file)?;
+        let mut tensors = HashMap::with_capacity(placed.len());
+        for Placed { tensor, .. } in placed {
+            if let Err(twice) = tensors.try_insert(tensor.name.clone(), tensor) {
+                let what = format!("tensor {}", twice.value.name);
+                return Err(bad_value(&what, "to occur once", "there twice"));
             }
         }
-        let metadata = reader.metadata(n_metadata)?;
-        let alignment = match metadata.get("general.alignment") {
-            None => DEFAULT_ALIGNMENT,
-            Some(&Value::Unsigned(alignment)) if alignment.is_power_of_two() => alignment,
-            Some(other) => {
-                return Err(bad_value("general.alignment", "a power of two", other.to_string()));
-            }
-        };
-        let tensors = reader.tensors(n_tensors, alignment)?;
         Ok(Self { metadata, tensors, file_bytes: file.len() as u64 })
     }
 
@@ -199,6 +184,39 @@ impl<'a> Gguf<'a> {
             Some(other) => Err(bad_value(key, "an array of texts", other.to_string())),
         }
     }
+}
+
+/// Return the metadata and the tensors of `file`.
+fn read(file: &[u8]) -> Result<(HashMap<&str, Value<'_>>, Vec<Placed<'_>>), Error> {
+    let mut reader = Reader { file, at: 0 };
+    if file.get(..4) != Some(b"GGUF") {
+        let found = readable(&file[..file.len().min(4)]);
+        return Err(Error::UnknownFormat { found, file_bytes: file.len() as u64 });
+    }
+    reader.at = 4;
+    let version = reader.u32("the version")?;
+    if !(2..=3).contains(&version) {
+        return Err(Error::UnsupportedVersion { found: version });
+    }
+    let n_tensors = reader.u64("the tensor count")?;
+    let n_metadata = reader.u64("the metadata count")?;
+    for (what, count, most) in
+        [("the tensor count", n_tensors, MAX_TENSORS), ("the metadata count", n_metadata, MAX_METADATA)]
+    {
+        if count > most {
+            return Err(bad_value(what, &format!("at most {most}"), count.to_string()));
+        }
+    }
+    let metadata = reader.metadata(n_metadata)?;
+    let alignment = match metadata.get("general.alignment") {
+        None => DEFAULT_ALIGNMENT,
+        Some(&Value::Unsigned(alignment)) if alignment.is_power_of_two() => alignment,
+        Some(other) => {
+            return Err(bad_value("general.alignment", "a power of two", other.to_string()));
+        }
+    };
+    let tensors = reader.tensors(n_tensors, alignment)?;
+    Ok((metadata, tensors))
 }
 
 /// Return `value` or the error that `key` is missing.

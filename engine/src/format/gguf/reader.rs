@@ -11,7 +11,7 @@ use super::value::{Array, Layout, Strings, Value, ValueType};
 use super::{Tensor, bad_value, readable};
 use crate::Error;
 use crate::format::reader::Reader;
-use crate::quant::TensorType;
+use crate::quant::{RowLayout, TensorType};
 
 /// A dimension count that no tensor exceeds (`GGML_MAX_DIMS`).
 const MAX_DIMS: u32 = 4;
@@ -19,6 +19,17 @@ const MAX_DIMS: u32 = 4;
 /// The longest name of a tensor (`GGML_MAX_NAME`), and the longest key (docs/gguf.md), in bytes.
 const MAX_TENSOR_NAME: usize = 64;
 const MAX_KEY: usize = (1 << 16) - 1;
+
+/// A tensor, and where what concerns it lies.
+pub(super) struct Placed<'a> {
+    pub(super) tensor: Tensor<'a>,
+    /// Where its type number lies in the file.
+    pub(super) type_at: usize,
+    /// Where its bytes begin in the data section.
+    offset: u64,
+    /// Where its bytes begin in the file, if its type is supported.
+    pub(super) start: usize,
+}
 
 /// What GGUF is made of.
 impl<'a> Reader<'a> {
@@ -76,41 +87,31 @@ impl<'a> Reader<'a> {
         Ok(Value::Array(Array { element, bytes: Cow::Borrowed(bytes) }))
     }
 
-    pub(super) fn tensors(
-        &mut self,
-        count: u64,
-        alignment: u64,
-    ) -> Result<HashMap<Cow<'a, str>, Tensor<'a>>, Error> {
-        let mut infos = Vec::new();
+    /// Return the tensors, and where they lie.
+    pub(super) fn tensors(&mut self, count: u64, alignment: u64) -> Result<Vec<Placed<'a>>, Error> {
+        let mut tensors = Vec::new();
         for _ in 0..count {
-            infos.push(self.tensor_info()?);
+            tensors.push(self.tensor_info()?);
         }
         let data_start = (self.at as u64).next_multiple_of(alignment);
-        let mut tensors = HashMap::with_capacity(infos.len());
-        for (mut tensor, offset) in infos {
+        for Placed { tensor, offset, start, .. } in &mut tensors {
             if !offset.is_multiple_of(alignment) {
                 let what = format!("the offset of tensor {}", tensor.name);
                 return Err(bad_value(&what, &format!("a multiple of {alignment}"), offset.to_string()));
             }
             if let Some(kind) = TensorType::from_ggml(tensor.ggml_type) {
-                let n_bytes = tensor_bytes(&tensor, kind)?;
-                let start = data_start.saturating_add(offset);
-                self.at = usize::try_from(start).unwrap_or(usize::MAX).min(self.file.len());
+                let n_bytes = tensor_bytes(tensor, kind)?;
+                let first = data_start.saturating_add(*offset);
+                self.at = usize::try_from(first).unwrap_or(usize::MAX).min(self.file.len());
+                *start = self.at;
                 tensor.bytes = self.take(n_bytes, &format!("tensor {}", tensor.name))?;
-            }
-            if let Err(twice) = tensors.try_insert(tensor.name.clone(), tensor) {
-                return Err(bad_value(
-                    &format!("tensor {}", twice.value.name),
-                    "to occur once",
-                    "there twice",
-                ));
             }
         }
         Ok(tensors)
     }
 
-    /// Return a tensor without its bytes, and their offset in the data section.
-    fn tensor_info(&mut self) -> Result<(Tensor<'a>, u64), Error> {
+    /// Return a tensor without its bytes.
+    fn tensor_info(&mut self) -> Result<Placed<'a>, Error> {
         let name = self.name("a tensor's name", MAX_TENSOR_NAME)?;
         let n_dims = self.u32(name)?;
         if !(1..=MAX_DIMS).contains(&n_dims) {
@@ -126,9 +127,11 @@ impl<'a> Reader<'a> {
             let what = format!("the shape of tensor {name}");
             return Err(bad_value(&what, "at least 1 and below 2^64 elements", format!("{shape:?}")));
         }
-        let ggml_type = self.u32(name)?;
+        let type_at = self.at;
+        let (ggml_type, layout) = RowLayout::split(self.u32(name)?);
         let offset = self.u64(name)?;
-        Ok((Tensor { name: Cow::Borrowed(name), shape, ggml_type, bytes: &[], groups: None }, offset))
+        let tensor = Tensor { name: Cow::Borrowed(name), shape, ggml_type, layout, bytes: &[], groups: None };
+        Ok(Placed { tensor, type_at, offset, start: 0 })
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! Products of weights with activations, by the kind of block: [`floats`], [`blocks`] of 32 weights, [`super_blocks`] of
 //! 256. Quantized ones are summed in whole numbers; the sums of eight blocks are folded into one vector, so that the step
-//! to floats is paid once for all of them.
+//! to floats is paid once for all of them. [`interleaved`] rows need no folding.
 
 mod blocks;
 mod floats;
 mod fold;
+mod interleaved;
 mod ops;
 mod super_blocks;
 mod vectors;
 
+pub(super) use interleaved::{interleaves, mul_mat_interleaved};
 pub(super) use ops::{attend, quantize_q8_1, softmax, swiglu};
 
 use crate::quant::{Activations, Groups, QK, QK_K, TensorType, blocks as cast};

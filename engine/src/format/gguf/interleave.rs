@@ -1,0 +1,215 @@
+//! Interleaving the matrices of a file, where it lies in memory.
+//!
+//! The file stays one: a tensor that was interleaved says so by its type number ([`RowLayout`]), so that whoever parses the file
+//! again sees what is there. Nothing is copied; each core needs room for one group of rows.
+
+use alloc::vec::Vec;
+use core::mem;
+use core::ops::Range;
+
+use spin::Mutex;
+
+use super::read;
+use crate::cpu::Kernels;
+use crate::memory::zeroed;
+use crate::parallel::share;
+use crate::platform::Workers;
+use crate::quant::{self, ROWS, RowLayout, TensorType};
+
+/// A matrix to be interleaved.
+struct Plan {
+    kind: TensorType,
+    /// Where its type number lies.
+    type_at: usize,
+    /// Where its whole groups of rows lie.
+    groups: Range<usize>,
+    /// Bytes of a group.
+    group_bytes: usize,
+}
+
+/// Some groups of a matrix.
+struct Part<'f> {
+    kind: TensorType,
+    group_bytes: usize,
+    groups: &'f mut [u8],
+}
+
+/// Interleave those matrices of a GGUF file that `kernels` multiply faster then, with all cores.
+///
+/// A file that is none, or is damaged, stays as it is: reading it tells why. So does one whose tensors share bytes, and one
+/// for which there is no memory.
+pub fn interleave(file: &mut [u8], workers: &dyn Workers, kernels: &Kernels) {
+    let Some(plans) = plan(file, kernels) else { return };
+    let most = plans.iter().map(|plan| plan.group_bytes).max().unwrap_or_default();
+    let n_cores = workers.count();
+    let mut shares: Vec<Mutex<(Vec<u8>, Vec<Part<'_>>)>> = Vec::new();
+    for _ in 0..n_cores {
+        let Ok(scratch) = zeroed("the scratch of interleaving", most) else { return };
+        shares.push(Mutex::new((scratch, Vec::new())));
+    }
+    for plan in &plans {
+        let id = RowLayout::interleaved_id(plan.kind).to_le_bytes();
+        file[plan.type_at..][..id.len()].copy_from_slice(&id);
+    }
+    let (mut rest, mut at) = (file, 0);
+    for Plan { kind, groups, group_bytes, .. } in plans {
+        let n_groups = groups.len() / group_bytes;
+        rest = &mut mem::take(&mut rest)[groups.start - at..];
+        at = groups.end;
+        for (core, part) in shares.iter_mut().enumerate() {
+            let len = share(n_groups, core, n_cores).len() * group_bytes;
+            let (groups, others) = mem::take(&mut rest).split_at_mut(len);
+            rest = others;
+            part.get_mut().1.push(Part { kind, group_bytes, groups });
+        }
+    }
+    workers.run(&|core| {
+        let Some(share) = shares.get(core) else { return };
+        let (scratch, parts) = &mut *share.lock();
+        for Part { kind, group_bytes, groups } in parts {
+            for group in groups.chunks_exact_mut(*group_bytes) {
+                quant::interleave(*kind, group, &mut scratch[..*group_bytes]);
+            }
+        }
+    });
+}
+
+/// Return what is to be interleaved, in the order of the bytes.
+fn plan(file: &[u8], kernels: &Kernels) -> Option<Vec<Plan>> {
+    let (_, mut tensors) = read(file).ok()?;
+    tensors.sort_by_key(|placed| placed.start);
+    let mut plans = Vec::new();
+    let mut end = 0;
+    for placed in tensors {
+        let tensor = placed.tensor;
+        if tensor.bytes.is_empty() {
+            continue;
+        }
+        if placed.start < end {
+            return None;
+        }
+        end = placed.start + tensor.bytes.len();
+        let n_rows = usize::try_from(tensor.shape.iter().skip(1).product::<u64>()).ok()?;
+        let kind = TensorType::from_ggml(tensor.ggml_type).filter(|&kind| kernels.interleaves(kind));
+        if let (Some(kind), RowLayout::Plain, n_groups @ 1..) = (kind, tensor.layout, n_rows / ROWS) {
+            let group_bytes = tensor.bytes.len() / n_rows * ROWS;
+            let groups = placed.start..placed.start + n_groups * group_bytes;
+            plans.push(Plan { kind, type_at: placed.type_at, groups, group_bytes });
+        }
+    }
+    Some(plans)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::format::gguf::Gguf;
+    use crate::platform::OneCore;
+    use crate::testing::GgufWriter;
+
+    /// Cores that take their turns on one.
+    struct InTurn(usize);
+
+    impl Workers for InTurn {
+        fn count(&self) -> usize {
+            self.0
+        }
+
+        fn run(&self, task: &(dyn Fn(usize) + Sync)) {
+            (0..self.0).for_each(task);
+        }
+    }
+
+    /// Return the inner loops that interleave, or `None` and say so.
+    fn kernels() -> Option<&'static Kernels> {
+        let kernels = Kernels::of(crate::cpu::Isa::Avx2);
+        if kernels.is_none() {
+            std::println!("SKIPPED: this processor does not run AVX2, the one set that interleaves");
+        }
+        kernels
+    }
+
+    /// Return a file with matrices of several types and sizes, and a vector.
+    fn file() -> Vec<u8> {
+        let mut gguf = GgufWriter::default();
+        gguf.tensor_f32("vector", &[3], [1.0, 2.0, 3.0]);
+        for (kind, n_in, n_out) in [
+            (TensorType::Q4_1, 64, 19),
+            (TensorType::Q8_0, 96, 8),
+            (TensorType::Q4_0, 32, 7),
+            (TensorType::Q6_K, 256, 33),
+            (TensorType::Q2_K, 256, 8),
+        ] {
+            let len = n_in / kind.block_len() * kind.block_bytes() * n_out;
+            // No byte makes a binary16 that is not a number.
+            let bytes: Vec<u8> = (0..len).map(|i| (i * i / 3 % 120) as u8).collect();
+            gguf.tensor(&std::format!("{kind}"), &[n_in as u64, n_out as u64], kind as u32, &bytes);
+        }
+        gguf.file()
+    }
+
+    #[test]
+    fn an_interleaved_file_holds_the_same_weights_on_any_number_of_cores() {
+        let Some(kernels) = kernels() else { return };
+        let before = file();
+        let before = Gguf::parse(&before).unwrap();
+        for n_cores in [1, 2, 5] {
+            let mut after = file();
+            interleave(&mut after, &InTurn(n_cores), kernels);
+            let after = Gguf::parse(&after).unwrap();
+            for tensor in before.tensors() {
+                let (other, kind) = (after.tensor(&tensor.name).unwrap(), tensor.kind().unwrap());
+                assert_eq!((other.ggml_type, &other.shape), (tensor.ggml_type, &tensor.shape));
+                let is_woven = matches!(kind, TensorType::Q4_1 | TensorType::Q8_0 | TensorType::Q6_K);
+                assert_eq!(other.layout == RowLayout::Interleaved, is_woven, "{kind}");
+                if !is_woven {
+                    assert_eq!(other.bytes, tensor.bytes);
+                    continue;
+                }
+                assert_ne!(other.bytes, tensor.bytes);
+                let (n_in, n_out) = (tensor.shape[0] as usize, tensor.shape[1] as usize);
+                let row_bytes = tensor.bytes.len() / n_out;
+                for row in 0..n_out {
+                    let [mut expected, mut found] = [vec![0.0; n_in], vec![f32::NAN; n_in]];
+                    kind.dequantize(&tensor.bytes[row * row_bytes..][..row_bytes], &mut expected);
+                    quant::dequantize_row(kind, other.bytes, row, &mut found);
+                    assert_eq!(found, expected, "{kind}, row {row}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn interleaving_twice_changes_nothing_more() {
+        let Some(kernels) = kernels() else { return };
+        let mut once = file();
+        interleave(&mut once, &OneCore, kernels);
+        let mut twice = once.clone();
+        interleave(&mut twice, &OneCore, kernels);
+        assert_eq!(once, twice);
+    }
+
+    #[test]
+    fn what_cannot_be_interleaved_stays_as_it_is() {
+        let Some(kernels) = kernels() else { return };
+        let whole = file();
+        let mut shared = GgufWriter::default();
+        shared.tensor("a", &[32, 8], TensorType::Q8_0 as u32, &[1; 8 * 34]);
+        shared.tensor("b", &[32, 8], TensorType::Q8_0 as u32, &[2; 8 * 34]);
+        let mut shared = shared.file();
+        // The offset of b, behind its type number.
+        let at =
+            shared.windows(12).rposition(|bytes| bytes == [8, 0, 0, 0, 32, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+        shared[at + 4..at + 12].fill(0);
+        assert!(Gguf::parse(&shared).is_ok());
+        let cut = &whole[..whole.len() - 64];
+        for (what, file) in [("cut", cut), ("tensors that share", &shared), ("none", b"GGU"), ("empty", b"")]
+        {
+            let mut found = file.to_vec();
+            interleave(&mut found, &OneCore, kernels);
+            assert_eq!(found, file, "{what}");
+        }
+    }
+}

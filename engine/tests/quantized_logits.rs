@@ -200,7 +200,7 @@ fn quantized_matrices_give_the_logits_of_the_floats_they_stand_for() {
         let expected = logits(&floats, Kernels::of(Isa::Generic).unwrap());
         for kernels in &kernels {
             let mut interleaved = quantized.clone();
-            interleave(&mut interleaved, &OneCore, kernels);
+            interleave(&mut interleaved, &OneCore, kernels, &mut |_, _| {});
             for (rows, file) in [("rows", &quantized), ("interleaved", &interleaved)] {
                 if rows == "interleaved" && !kernels.interleaves(kind) {
                     continue;

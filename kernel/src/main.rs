@@ -45,7 +45,7 @@ use shell::{Ending, Host, Machine, ModelFile, Options};
 const STACK_BYTES: u64 = 512 * 1024;
 
 /// The command line's words that are the kernel's own; the shell takes the others.
-const OWN_OPTIONS: [&str; 4] = ["initrd", "keymap", "log", "selftest"];
+const OWN_OPTIONS: [&str; 5] = ["baud", "initrd", "keymap", "log", "selftest"];
 
 /// The machine, made ours.
 struct Kernel {
@@ -60,11 +60,14 @@ struct Kernel {
 fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     gdt::load_early();
     idt::load();
-    let serial = Serial::open().ok();
+    let mut serial = Serial::open().ok();
     let clock = Tsc::since(entry_tsc);
     log::begin(&clock);
     let boot = read_boot_info();
     boot.log();
+    if let (Some(serial), Some(baud)) = (&mut serial, boot.option("baud")) {
+        set_baud_rate(serial, baud);
+    }
 
     // SAFETY: the loader describes this machine, and is done with it.
     let mut memory = unsafe { Memory::take_over(&boot) };
@@ -90,6 +93,15 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     unsafe { stack::switch(stack, main, kernel) }
 }
 
+/// Let the serial line be as fast as the command line says.
+fn set_baud_rate(serial: &mut Serial, baud: &str) {
+    match baud.parse().map(|bits_per_second| serial.set_baud_rate(bits_per_second)) {
+        Ok(Ok(())) => ::log::info!("serial: {baud} baud"),
+        Ok(Err(error)) => ::log::warn!("baud={baud}: {error}; it is 115200 now"),
+        Err(_) => ::log::warn!("baud={baud} is no number, such as 9600; it is 115200 now"),
+    }
+}
+
 /// Use the machine: for a self-test or a conversation. Then power off, or start again.
 extern "C" fn main(kernel: &'static mut Kernel) -> ! {
     let Kernel { boot, clock, console } = kernel;
@@ -112,9 +124,11 @@ extern "C" fn main(kernel: &'static mut Kernel) -> ! {
 
 /// Leave the machine to the shell until the person has enough of it.
 fn talk(boot: &BootInfo, clock: &Tsc, console: &mut Console) -> Ending {
-    let files = models::files(boot);
-    let files: Vec<ModelFile> =
-        files.iter().map(|file| ModelFile { name: &file.name, bytes: file.bytes }).collect();
+    let mut files = models::files(boot);
+    let mut files: Vec<ModelFile> = files
+        .iter_mut()
+        .map(|file| ModelFile { name: &file.name, bytes: &mut *file.bytes, may_change: true })
+        .collect();
     // The console cannot fail.
     let _ = console.write_str(&log::at_start(boot.option("log")));
 
@@ -127,5 +141,5 @@ fn talk(boot: &BootInfo, clock: &Tsc, console: &mut Console) -> Ending {
         host: Host::BareMetal { loader: &boot.loader, clock: &clock.to_string(), log: &log::all },
     };
     let options = Options::parse(&boot.command_line, &OWN_OPTIONS);
-    shell::run(console, &machine, &files, &options)
+    shell::run(console, &machine, &mut files, &options)
 }

@@ -1,15 +1,12 @@
 //! The model files: what the loader brought, with archives opened.
 //!
 //! PVH carries one initrd, so several models come as one tar; an archive among Limine's modules is opened likewise. The bytes stay
-//! where they are, but for the order of a matrix's weights. Whether a file is a model at all is the engine's question.
+//! where they are. Whether a file is a model at all is the engine's question.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use engine::cpu::Kernels;
-use engine::format::gguf;
-use engine::platform::OneCore;
 use tar_no_std::TarArchiveRef;
 
 use crate::boot::BootInfo;
@@ -18,7 +15,7 @@ use crate::memory;
 /// A file as [`shell::ModelFile`] wants it, with a name of its own.
 pub(crate) struct File {
     pub(crate) name: String,
-    pub(crate) bytes: &'static [u8],
+    pub(crate) bytes: &'static mut [u8],
 }
 
 /// Return the files in the modules. The log tells what cannot be read.
@@ -28,7 +25,7 @@ pub(crate) fn files(boot: &BootInfo) -> Vec<File> {
         // SAFETY: modules lie in RAM, and their frames are never handed out; this is the one place that takes them.
         let bytes = unsafe { memory::physical_bytes(&module.range) };
         if !is_tar(bytes) {
-            files.push(file(module.name.to_string(), bytes));
+            files.push(File { name: module.name.to_string(), bytes });
             continue;
         }
         let entries = match TarArchiveRef::new(bytes) {
@@ -43,16 +40,10 @@ pub(crate) fn files(boot: &BootInfo) -> Vec<File> {
             let (_, others) = rest.split_at_mut(range.start - at);
             let (data, others) = others.split_at_mut(range.len());
             (rest, at) = (others, range.end);
-            files.push(file(name, data));
+            files.push(File { name, bytes: data });
         }
     }
     files
-}
-
-/// Return the file `bytes`, its matrices interleaved where that makes them faster.
-fn file(name: String, bytes: &'static mut [u8]) -> File {
-    gguf::interleave(bytes, &OneCore, Kernels::detect());
-    File { name, bytes }
 }
 
 /// Return the names of an archive's files, and where in `bytes` they lie, in ascending order.

@@ -13,8 +13,9 @@ use crate::{ScreenSize, Terminal};
 /// Ctrl-C as a byte (ETX).
 const CTRL_C: u8 = 0x03;
 
-/// Let the terminal mark what is pasted (xterm's bracketed paste).
-const MARK_PASTES: &str = "\x1b[?2004h";
+/// Let the terminal mark what is pasted (xterm's bracketed paste), and go on in the next row behind the last column (DECAWM): minicom
+/// does not unless it is told.
+const SET_UP: &str = "\x1b[?2004h\x1b[?7h";
 
 /// Let the terminal hand over what is pasted as if it were typed.
 const DO_NOT_MARK_PASTES: &str = "\x1b[?2004l";
@@ -86,16 +87,23 @@ impl<'t> Console<'t> {
         !self.typed_ahead.is_empty()
     }
 
-    /// Let the terminal mark what is pasted, until the console is dropped. To be said at every prompt: a terminal that was
-    /// attached later must know it as well.
-    pub(crate) fn mark_pastes(&mut self) {
+    /// Let the terminal wrap long rows, and mark what is pasted until the console is dropped. Also to be said at every prompt: a
+    /// terminal that was attached later must know it as well.
+    pub(crate) fn set_up_terminal(&mut self) {
         self.marks_pastes = true;
-        self.control(MARK_PASTES);
+        self.control(SET_UP);
     }
 
     /// Wait for the next byte; `None` when the input has ended for good.
     pub(crate) fn read(&mut self) -> Option<u8> {
         self.typed_ahead.pop_front().or_else(|| self.terminal.read())
+    }
+
+    /// Let `typed` be what is read next.
+    pub(crate) fn put_back(&mut self, typed: &[u8]) {
+        for &byte in typed.iter().rev() {
+            self.typed_ahead.push_front(byte);
+        }
     }
 
     /// Wait for the next byte until `clock` shows `until_ns`. What was typed by now comes even when that is long ago.

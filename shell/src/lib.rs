@@ -15,16 +15,23 @@
 
 extern crate alloc;
 
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::mem;
+
 mod answer_grammar;
 mod chat;
 mod commands;
 mod console;
 mod editor;
+mod loading;
 mod menu;
 mod nearest;
 mod options;
 mod paragraph;
 mod prompt;
+mod row;
 mod settings;
 mod shelf;
 mod start;
@@ -36,17 +43,16 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod units;
+mod utf8;
 
-pub use engine::format::File as ModelFile;
 pub use options::{Options, option};
-pub use terminal::{Host, Machine, ScreenSize, Terminal};
+pub use terminal::{Host, Machine, ModelFile, ScreenSize, Terminal};
 
 use console::Console;
 use editor::LineEditor;
 use menu::{Choice, Menu};
 use prompt::{Leaving, Visit};
 use shelf::Shelf;
-use start::StartTimes;
 
 /// What a person reads where no file could be used.
 const NO_MODEL: &str = "\
@@ -63,6 +69,9 @@ const HINT: &str = "/help lists the commands; Ctrl-C stops an answer, /exit leav
 /// The same, where there are demos.
 const DEMO_HINT: &str = "/help lists the commands, /demo what to try; Ctrl-C stops, /exit leaves.\n\n";
 
+/// What they read too, where there are several models.
+const MENU_HINT: &str = "/model leads to the other models.\n";
+
 /// What a person wants when they leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -76,20 +85,29 @@ pub enum Ending {
 /// input).
 ///
 /// Files that are no model, or too large for the machine, are named with the reason.
-pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile], options: &Options) -> Ending {
+pub fn run(
+    terminal: &mut dyn Terminal,
+    machine: &Machine,
+    files: &mut [ModelFile],
+    options: &Options,
+) -> Ending {
     let host_ns = machine.clock.now_ns();
     let mut console = Console::new(terminal);
     if options.pipe {
         console = console.at_pipe();
     }
     let mut editor = LineEditor::new(commands::names().collect());
+    if console.screen_size() != ScreenSize::NoScreen {
+        console.set_up_terminal();
+    }
     start_screen::show(&mut console, machine, host_ns);
     for warning in &options.warnings {
         writeln!(console, "command line: {warning}");
     }
     let files_ns = machine.clock.now_ns();
-    let mut shelf = Shelf::open(files);
-    let mut times = Some(StartTimes { host_ns, model_ns: machine.clock.now_ns() - files_ns });
+    let mut unfit: Vec<(String, String)> = Vec::new();
+    let mut shelf = Shelf::open(files, &unfit);
+    let mut times = vec![("memory", host_ns), ("model", machine.clock.now_ns() - files_ns)];
     let mut menu = Menu::new(options);
     let mut first_message = options.prompt.as_deref();
     let mut wanted = None;
@@ -100,8 +118,20 @@ pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile], 
         };
         let leaving = match choice {
             Choice::Model(index) => {
+                if shelf.models[index].is_worth_interleaving() {
+                    let start_ns = machine.clock.now_ns();
+                    let chosen = shelf.models[index].files().to_vec();
+                    drop(shelf);
+                    loading::interleave(&mut console, machine, files, &chosen);
+                    shelf = Shelf::open(files, &unfit);
+                    times.push(("weights", machine.clock.now_ns() - start_ns));
+                }
                 let model = &shelf.models[index];
-                let started = model.start(&mut console, machine, times.take(), options, |console, chat| {
+                let times = mem::take(&mut times);
+                let started = model.start(&mut console, machine, times, options, |console, chat| {
+                    if shelf.models.len() > 1 {
+                        console.print(MENU_HINT);
+                    }
                     console.print(if chat.demos.is_empty() { HINT } else { DEMO_HINT });
                     let mut visit = Visit { console, machine, shelf: &shelf, chat: Some(chat) };
                     visit
@@ -111,7 +141,8 @@ pub fn run(terminal: &mut dyn Terminal, machine: &Machine, files: &[ModelFile], 
                 match started {
                     Ok(leaving) => leaving,
                     Err(reason) => {
-                        shelf.refuse(index, reason);
+                        unfit.push((model.file_name().to_string(), reason));
+                        shelf = Shelf::open(files, &unfit);
                         continue;
                     }
                 }

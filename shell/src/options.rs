@@ -25,8 +25,8 @@ pub struct Options {
     pub n_ctx: Option<usize>,
     /// Settings by their names in `/set`, with their values.
     pub settings: Vec<(String, String)>,
-    /// Whether the terminal shows no characters beyond ASCII.
-    pub ascii: bool,
+    /// Whether the terminal shows UTF-8; it is asked where this is left out.
+    pub utf8: Option<bool>,
     /// Whether the other end of the terminal is a pipe: it gets text and no control sequences.
     pub pipe: bool,
     /// What was not understood, in sentences.
@@ -78,8 +78,8 @@ impl Options {
             "once" if value.is_none() => self.once = true,
             "once" => return Err("once takes no value".to_string()),
             "utf8" => match value.as_deref() {
-                Some("on") => self.ascii = false,
-                Some("off") => self.ascii = true,
+                Some("on") => self.utf8 = Some(true),
+                Some("off") => self.utf8 = Some(false),
                 _ => return Err("utf8 takes on or off".to_string()),
             },
             "terminal" => match value.as_deref() {
@@ -164,7 +164,7 @@ mod tests {
             system: Some("Briefly.".into()),
             n_ctx: Some(512),
             settings: vec![("temp".into(), "0.5".into()), ("seed".into(), "7".into())],
-            ascii: true,
+            utf8: Some(false),
             pipe: true,
             warnings: vec![],
         };

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use catalog::Model;
 use engine::format::{self, File};
 
+use crate::ModelFile;
 use crate::nearest::nearest;
 use crate::start::Candidate;
 
@@ -25,22 +26,23 @@ pub(crate) struct Refused<'f> {
 }
 
 impl<'f> Shelf<'f> {
-    /// Return what is in `files`.
-    pub(crate) fn open(files: &[File<'f>]) -> Self {
+    /// Return what is in `files`. The models of the files named in `unfit` cannot be used, for the reasons given with them.
+    pub(crate) fn open(files: &'f [ModelFile<'_>], unfit: &[(String, String)]) -> Self {
         let mut shelf = Self { models: Vec::new(), refused: Vec::new() };
-        for found in format::models(files) {
+        let files: Vec<_> = files.iter().map(|file| File { name: file.name, bytes: file.bytes }).collect();
+        for found in format::models(&files) {
             match Candidate::open(found) {
                 Ok(candidate) => shelf.models.push(candidate),
                 Err((name, error)) => shelf.refused.push(Refused { name, reason: error.to_string() }),
             }
         }
+        for (name, reason) in unfit {
+            if let Some(index) = shelf.models.iter().position(|model| model.file_name() == name) {
+                let name = shelf.models.remove(index).file_name();
+                shelf.refused.push(Refused { name, reason: reason.clone() });
+            }
+        }
         shelf
-    }
-
-    /// Take the model at `index` out of those that can be used.
-    pub(crate) fn refuse(&mut self, index: usize, reason: String) {
-        let name = self.models.remove(index).file_name();
-        self.refused.push(Refused { name, reason });
     }
 
     /// Return the known models of which there is no file.

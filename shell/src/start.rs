@@ -2,9 +2,11 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use engine::Error;
 use engine::chat::ChatTemplate;
+use engine::cpu::Kernels;
 use engine::format::Found;
 use engine::format::gguf::Gguf;
 use engine::model::{HParams, Model};
@@ -33,6 +35,8 @@ pub(crate) const RESERVE_BYTES: u64 = 8_000_000;
 /// A model file that can be run.
 pub(crate) struct Candidate<'f> {
     file_name: &'f str,
+    /// Where the files that hold it stand among all.
+    files: Vec<usize>,
     /// What the catalog says about it.
     known: Option<&'static catalog::Model>,
     gguf: Gguf<'f>,
@@ -46,30 +50,31 @@ pub(crate) struct Needed {
     pub(crate) fits: bool,
 }
 
-/// How long the parts of the start-up took, in nanoseconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StartTimes {
-    /// Until the host called the shell: memory and the machine are ready.
-    pub(crate) host_ns: u64,
-    /// Until all files are parsed.
-    pub(crate) model_ns: u64,
-}
-
 impl<'f> Candidate<'f> {
     /// Return the model that was found.
     ///
     /// # Errors
     /// The file's name, and why the engine cannot run it.
     pub(crate) fn open(found: Found<'f>) -> Result<Self, (&'f str, Error)> {
-        let file_name = found.name;
+        let Found { name: file_name, files, model } = found;
         let known = catalog::of_file(file_name);
-        let open = |gguf: Gguf<'f>| Ok(Self { file_name, known, model: Model::load(&gguf)?, gguf });
-        found.model.and_then(open).map_err(|error| (file_name, error))
+        let open = |gguf: Gguf<'f>| Ok(Self { file_name, files, known, model: Model::load(&gguf)?, gguf });
+        model.and_then(open).map_err(|error| (file_name, error))
     }
 
     /// Return the file's name.
     pub(crate) fn file_name(&self) -> &'f str {
         self.file_name
+    }
+
+    /// Return where the files that hold it stand among all.
+    pub(crate) fn files(&self) -> &[usize] {
+        &self.files
+    }
+
+    /// Return whether it would be faster with its weights in another order.
+    pub(crate) fn is_worth_interleaving(&self) -> bool {
+        self.gguf.is_worth_interleaving(Kernels::detect())
     }
 
     /// Return the model's name: the catalog's, else the one that its file gives, else the file's.
@@ -107,8 +112,8 @@ impl<'f> Candidate<'f> {
         format!("{file_name}: {} {n_params} {}, {size}", model.architecture(), model.file_type())
     }
 
-    /// Load the model, say so, hold `conversation` with it, and return what came of that. `times` belong to the start of
-    /// the first one.
+    /// Load the model, say so, hold `conversation` with it, and return what came of that. `times` tell what took how long
+    /// until here, in nanoseconds.
     ///
     /// # Errors
     /// A sentence for the person, when the model cannot be loaded or does not fit into the memory.
@@ -116,7 +121,7 @@ impl<'f> Candidate<'f> {
         &self,
         console: &mut Console,
         machine: &Machine<'_>,
-        times: Option<StartTimes>,
+        mut times: Vec<(&str, u64)>,
         options: &Options,
         conversation: impl FnOnce(&mut Console, &mut Chat<'_>) -> T,
     ) -> Result<T, String> {
@@ -132,27 +137,18 @@ impl<'f> Candidate<'f> {
         fitting(tokenizer::memory_required(&self.gguf))?;
         let tokenizer = Tokenizer::load(&self.gguf).map_err(|error| error.to_string())?;
         let template = ChatTemplate::of(&self.gguf, &tokenizer).map_err(|error| error.to_string())?;
-        let tokenizer_ns = now_ns() - start_ns;
+        times.push(("tokenizer", now_ns() - start_ns));
 
+        let start_ns = now_ns();
         let n_ctx = fitting(0)?;
         let session = Session::new(&self.model, machine.workers, n_ctx).map_err(|error| error.to_string())?;
-        let context_ns = now_ns() - start_ns - tokenizer_ns;
+        times.push(("context", now_ns() - start_ns));
 
         writeln!(console, "{}, context {n_ctx} of {}", self.describe(), hparams.n_ctx_train);
         // Not the clock, which also counts how long a person looked at the menu.
-        let mut total_ns = tokenizer_ns + context_ns;
-        let mut before = String::new();
-        if let Some(StartTimes { host_ns, model_ns }) = times {
-            total_ns += host_ns + model_ns;
-            before = format!("memory {}, model {}, ", seconds(host_ns), seconds(model_ns));
-        }
-        writeln!(
-            console,
-            "ready in {} s: {before}tokenizer {}, context {}",
-            seconds(total_ns),
-            seconds(tokenizer_ns),
-            seconds(context_ns),
-        );
+        let total_ns = times.iter().map(|(_, ns)| ns).sum();
+        let times: Vec<_> = times.iter().map(|(what, ns)| format!("{what} {}", seconds(*ns))).collect();
+        writeln!(console, "ready in {} s: {}", seconds(total_ns), times.join(", "));
         let mut chat = Chat::new(machine, &self.gguf, &self.model, &tokenizer, template, session);
         self.set_up(console, &mut chat, options);
         Ok(conversation(console, &mut chat))

@@ -43,6 +43,17 @@ pub trait Terminal {
     fn wait(&mut self) -> bool;
 }
 
+/// A file that the host brought into memory, whatever it holds.
+#[derive(Debug)]
+pub struct ModelFile<'a> {
+    /// The name, without a path.
+    pub name: &'a str,
+    /// All of it.
+    pub bytes: &'a mut [u8],
+    /// Whether weights may be put into another order where they lie: not, where memory would have to be found for that.
+    pub may_change: bool,
+}
+
 /// The machine that the engine computes on.
 pub struct Machine<'a> {
     /// Time since the host started.

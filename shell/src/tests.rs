@@ -2,9 +2,11 @@
 
 use core::cell::Cell;
 
+use engine::cpu::Kernels;
 use engine::format::gguf::Gguf;
 use engine::model::Model;
 use engine::platform::{Clock, Entropy, OneCore};
+use engine::quant::TensorType;
 use engine::session::{KvType, memory_required};
 use engine::testing::ChainModel;
 
@@ -17,7 +19,7 @@ pub(crate) const LOG: &str = "[    0.000] loader: Script 1.0\n";
 
 /// A clock that advances a little at each look: 10 ms.
 #[derive(Default)]
-struct TickingClock(Cell<u64>);
+pub(crate) struct TickingClock(Cell<u64>);
 
 impl Clock for TickingClock {
     fn now_ns(&self) -> u64 {
@@ -46,17 +48,29 @@ pub(crate) fn talk_as(
     host: Host,
     options: &Options,
 ) -> (Script, Ending) {
-    let files: Vec<_> = files.iter().map(|&(name, bytes)| ModelFile { name, bytes }).collect();
-    let machine = Machine {
+    let mut copies: Vec<_> = files.iter().map(|(_, bytes)| bytes.to_vec()).collect();
+    let named = files.iter().zip(&mut copies);
+    let mut files: Vec<_> =
+        named.map(|((name, _), bytes)| ModelFile { name, bytes, may_change: true }).collect();
+    let ending = on_machine_with(free_memory, host, |machine| run(&mut script, machine, &mut files, options));
+    (script, ending)
+}
+
+/// Do `work` on a machine with `free_memory` bytes.
+fn on_machine_with<T>(free_memory: u64, host: Host, work: impl FnOnce(&Machine) -> T) -> T {
+    work(&Machine {
         clock: &TickingClock::default(),
         workers: &OneCore,
         entropy: &CountingEntropy::default(),
         free_memory: &|| free_memory,
         memory_bytes: 4_000_000_000,
         host,
-    };
-    let ending = run(&mut script, &machine, &files, options);
-    (script, ending)
+    })
+}
+
+/// Do `work` on a machine with plenty of memory.
+pub(crate) fn on_machine<T>(work: impl FnOnce(&Machine) -> T) -> T {
+    on_machine_with(1 << 30, bare_metal(), work)
 }
 
 /// Return a machine without an operating system.
@@ -376,6 +390,8 @@ fn talks_with_the_default_model() {
     let typed =
         "What is the capital of France?\n/stats\nWhich country is that city the capital of?\n/stats\n/exit\n";
     let output = talk(Script::piped(typed), &[("SmolLM2-135M-Instruct.Q4_1.gguf", &file)]);
+    let is_interleaved = output.contains("model 0.01, weights ");
+    assert_eq!(is_interleaved, Kernels::detect().interleaves(TensorType::Q4_1), "{output}");
     assert_shows(
         &output,
         "SmolLM2-135M-Instruct.Q4_1.gguf: llama 135M Q4_1, 98.4 MB, context 2048 of 8192\n",

@@ -8,13 +8,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use engine::cpu::Isa;
-use engine::format::gguf::Gguf;
+use engine::cpu::{Isa, Kernels};
+use engine::format::gguf::{self, Gguf};
 use engine::model::Model;
 use engine::platform::Workers;
 use engine::session::Session;
 
-use crate::chat::map;
+use crate::chat::load;
 use crate::workers::Pool;
 
 /// What is measured; the numbers of tokens are those of llama-bench's options.
@@ -44,8 +44,12 @@ struct Row {
 /// Measure how fast the model in `path` runs, and print a table.
 pub fn bench(path: &Path, plan: Plan) -> Result<()> {
     let workers = plan.threads.map_or_else(Pool::of_this_host, Pool::new);
-    let file = map(path, &workers)?;
-    let gguf = Gguf::parse(&file).with_context(|| format!("{}", path.display()))?;
+    let mut loaded = load(&[path])?;
+    let file = &mut loaded.files[0];
+    if loaded.may_change {
+        gguf::interleave(file, &workers, Kernels::detect(), &mut |_, _| {});
+    }
+    let gguf = Gguf::parse(file).with_context(|| format!("{}", path.display()))?;
     let model = Model::load(&gguf).with_context(|| format!("{}", path.display()))?;
     let n_ctx = plan.n_depth + plan.n_prompt.max(plan.n_gen);
     ensure!(n_ctx > 0 && plan.repetitions > 0, "there is nothing to measure");

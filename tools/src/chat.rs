@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use engine::cpu::Kernels;
-use engine::format::gguf;
-use engine::platform::{Clock, Entropy, Workers};
+use engine::platform::{Clock, Entropy};
 use memmap2::{Advice, MmapMut, MmapOptions};
 use shell::{Host, Machine, ModelFile, Options};
 
@@ -19,10 +17,12 @@ use crate::workers::Pool;
 pub fn chat(paths: &[PathBuf], options: &Options) -> Result<()> {
     let clock = HostClock { start: Instant::now() };
     let workers = Pool::of_this_host();
-    let maps = paths.iter().map(|path| map(path, &workers)).collect::<Result<Vec<_>>>()?;
+    let mut loaded = load(paths)?;
     let names: Vec<_> =
         paths.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy()).collect();
-    let files: Vec<_> = names.iter().zip(&maps).map(|(name, bytes)| ModelFile { name, bytes }).collect();
+    let named = names.iter().zip(&mut loaded.files);
+    let may_change = loaded.may_change;
+    let mut files: Vec<_> = named.map(|(name, bytes)| ModelFile { name, bytes, may_change }).collect();
     let machine = Machine {
         clock: &clock,
         workers: &workers,
@@ -36,28 +36,49 @@ pub fn chat(paths: &[PathBuf], options: &Options) -> Result<()> {
     if let Some(saved) = &saved {
         saved.enter_raw_mode().context("the terminal at stdin")?;
     }
-    shell::run(&mut StdTerminal::default(), &machine, &files, options);
+    shell::run(&mut StdTerminal::default(), &machine, &mut files, options);
     Ok(())
 }
 
-/// Bring a model file into memory, its matrices interleaved where that makes them faster. The file on disk stays as it is.
-///
-/// A file of more than half of the free memory is mapped as it is, so that its pages can be dropped and read again.
-pub(crate) fn map(path: &Path, workers: &dyn Workers) -> Result<MmapMut> {
-    let mut file = File::open(path).with_context(|| format!("cannot open the model {}", path.display()))?;
-    let n_bytes = file.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
-    if meminfo_bytes("MemAvailable:").is_some_and(|free_bytes| n_bytes <= free_bytes / 2) {
-        let mut bytes = MmapMut::map_anon(n_bytes as usize).context("memory for the model")?;
-        // A page fault per 2 MiB in place of 4 KiB. Where there are no such pages, small ones do.
-        let _ = bytes.advise(Advice::HugePage);
-        file.read_exact(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
-        gguf::interleave(&mut bytes, workers, Kernels::detect());
-        return Ok(bytes);
+/// Model files in memory, whatever becomes of them there: on disk they stay as they are.
+pub(crate) struct Loaded {
+    pub(crate) files: Vec<MmapMut>,
+    /// Whether there is memory for all of them, so that weights may be put into another order. Where there is not, their pages can
+    /// be dropped and read again.
+    pub(crate) may_change: bool,
+}
+
+/// Bring the files at `paths` into memory: one alone is read at once, of several each page when it is needed.
+pub(crate) fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Loaded> {
+    let mut files = Vec::new();
+    for path in paths.iter().map(P::as_ref) {
+        let file = File::open(path).with_context(|| format!("cannot open the model {}", path.display()))?;
+        let n_bytes = file.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
+        files.push((path, file, n_bytes));
     }
-    // SAFETY: the map is private, and nothing writes to it. Another program that changes the file meanwhile would change these
-    // bytes, which no mapping can rule out; model files are replaced by renaming and not written in place.
-    unsafe { MmapOptions::new().map_copy(&file) }
-        .with_context(|| format!("cannot map the model {}", path.display()))
+    let all_bytes: u64 = files.iter().map(|(.., n_bytes)| n_bytes).sum();
+    let may_change = meminfo_bytes("MemAvailable:").is_some_and(|free_bytes| all_bytes <= free_bytes / 2);
+    let bring = if may_change && files.len() == 1 { read } else { map };
+    let bring = |(path, file, n_bytes): (&Path, File, u64)| {
+        bring(file, n_bytes as usize).with_context(|| format!("cannot read the model {}", path.display()))
+    };
+    Ok(Loaded { files: files.into_iter().map(bring).collect::<Result<_>>()?, may_change })
+}
+
+/// Return the contents of `file`.
+fn read(mut file: File, n_bytes: usize) -> Result<MmapMut> {
+    let mut bytes = MmapMut::map_anon(n_bytes).context("memory for the model")?;
+    // A page fault per 2 MiB in place of 4 KiB. Where there are no such pages, small ones do.
+    let _ = bytes.advise(Advice::HugePage);
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Return `file` as memory of our own, read where it is looked at.
+fn map(file: File, _: usize) -> Result<MmapMut> {
+    // SAFETY: the map is private. Another program that changes the file meanwhile would change these bytes, which no mapping can
+    // rule out; model files are replaced by renaming and not written in place.
+    Ok(unsafe { MmapOptions::new().map_copy(&file) }?)
 }
 
 /// Time since the program started.

@@ -128,9 +128,9 @@ struct Wishes {
     /// The seed of the draw.
     #[arg(long)]
     seed: Option<String>,
-    /// Whether the terminal shows UTF-8.
-    #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = parse_on_off)]
-    utf8: bool,
+    /// Whether the terminal shows UTF-8; it is asked where this is left out.
+    #[arg(long, value_name = "on|off", action = ArgAction::Set, value_parser = parse_on_off)]
+    utf8: Option<bool>,
 }
 
 impl Wishes {
@@ -144,7 +144,7 @@ impl Wishes {
             system: self.system,
             n_ctx: self.n_ctx.map(NonZero::get),
             settings: given.collect(),
-            ascii: !self.utf8,
+            utf8: self.utf8,
             pipe: false, // the terminal itself knows
             warnings: Vec::new(),
         }

@@ -4,6 +4,7 @@
 
 use alloc::format;
 use alloc::string::ToString;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::gguf::{Gguf, readable};
@@ -25,7 +26,9 @@ pub struct File<'a> {
 pub struct Found<'a> {
     /// The file's name; the first one's of a split model.
     pub name: &'a str,
-    /// What the file, and those that belong to it, hold.
+    /// Where the files that hold it stand among those that were given.
+    pub files: Vec<usize>,
+    /// What they hold.
     pub model: Result<Gguf<'a>, Error>,
 }
 
@@ -49,42 +52,42 @@ struct Spare<'a> {
 /// A llama2.c model takes the tokenizer that has as many tokens as it has; of several, the one whose name begins most like
 /// its own.
 pub fn models<'a>(files: &[File<'a>]) -> Vec<Found<'a>> {
-    // Where a file stands among all is kept, for the order in the end.
     let (mut found, mut parts, mut checkpoints, mut tokenizers) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (i, &file) in files.iter().enumerate() {
         let name = file.name;
         match read(file) {
-            Ok(Content::Model(gguf)) => found.push((i, Found { name, model: Ok(gguf) })),
+            Ok(Content::Model(gguf)) => found.push(Found { name, files: vec![i], model: Ok(gguf) }),
             Ok(Content::Part(place, gguf)) => parts.push((i, place, gguf)),
             Ok(Content::Checkpoint(checkpoint)) => checkpoints.push((i, name, checkpoint)),
             Ok(Content::Tokenizer(tokenizer)) => {
                 tokenizers.push((i, Spare { name, tokenizer, is_used: false }));
             }
-            Err(error) => found.push((i, Found { name, model: Err(error) })),
+            Err(error) => found.push(Found { name, files: vec![i], model: Err(error) }),
         }
     }
-    while let Some(&(i, any, _)) = parts.first() {
+    while let Some(&(_, any, _)) = parts.first() {
         let is_of_it = |place: &Place<'_>| (place.model, place.count) == (any.model, any.count);
         let (its, others): (Vec<_>, _) = parts.into_iter().partition(|(_, place, _)| is_of_it(place));
         parts = others;
         let name = its.iter().map(|(_, place, _)| place.name).min().unwrap_or(any.name);
+        let files = its.iter().map(|&(i, ..)| i).collect();
         let its = its.into_iter().map(|(_, place, gguf)| (place, gguf)).collect();
-        found.push((i, Found { name, model: join(any, its) }));
+        found.push(Found { name, files, model: join(any, its) });
     }
     for (i, name, checkpoint) in checkpoints {
         let spares = tokenizers.iter_mut().map(|(_, spare)| spare);
-        found.push((i, Found { name, model: pair(name, &checkpoint, spares) }));
+        found.push(Found { name, files: vec![i], model: pair(name, &checkpoint, spares) });
     }
     for (i, Spare { name, tokenizer, is_used }) in tokenizers {
         if !is_used {
             let why = format!("this is the tokenizer of a llama2.c model of {} tokens", tokenizer.n_vocab());
             let model = Err(Error::MissingFile { what: "the model".to_string(), why });
-            found.push((i, Found { name, model }));
+            found.push(Found { name, files: vec![i], model });
         }
     }
-    found.sort_by_key(|&(i, _)| i);
-    found.into_iter().map(|(_, found)| found).collect()
+    found.sort_by_key(|found| found.files[0]);
+    found
 }
 
 /// Return what `file` is.

@@ -1,4 +1,4 @@
-//! The first serial port, 115200 baud, 8 bits, no parity, one stop bit; polled both ways.
+//! The first serial port, 115200 baud unless the command line says otherwise, 8 bits, no parity, one stop bit; polled both ways.
 //!
 //! Not here: finding ports (COM1 is where every PC and hypervisor has it) and line editing (the shell does it).
 
@@ -18,10 +18,20 @@ impl Serial {
     /// Return the port, set up; an error if no port answers.
     pub(crate) fn open() -> Result<Self, InitError> {
         let mut serial = Self::for_report();
-        serial.0.backend_mut().keep_input = true;
-        serial.0.init(Config { baud_rate: BaudRate::Baud115200, ..Config::default() })?;
-        serial.0.backend_mut().keep_input = false;
+        serial.set_baud_rate(BaudRate::Baud115200.to_integer())?;
         Ok(serial)
+    }
+
+    /// Send and receive this many bits per second from now on.
+    ///
+    /// # Errors
+    /// When no port answers, or it cannot be that fast or slow.
+    pub(crate) fn set_baud_rate(&mut self, bits_per_second: u32) -> Result<(), InitError> {
+        self.0.backend_mut().keep_input = true;
+        let baud_rate = BaudRate::Custom(bits_per_second);
+        let done = self.0.init(Config { baud_rate, ..Config::default() });
+        self.0.backend_mut().keep_input = false;
+        done
     }
 
     /// Return the port as it is, for a report when nothing else can be relied upon. With no port there, what is written is lost.

@@ -271,7 +271,7 @@ fn a_pipe_gets_the_text_and_no_control_sequence() {
 #[test]
 fn pastes_are_marked_from_the_first_prompt_to_the_end() {
     let (_, terminal) = enter(Script::new(Kind::Local, 80).types("one\r"));
-    assert_eq!(terminal.output(), "\x1b[?2004h>>> one\n\x1b[?2004h>>> \n\x1b[?2004l");
+    assert_eq!(terminal.output(), "\x1b[?2004h\x1b[?7h>>> one\n\x1b[?2004h\x1b[?7h>>> \n\x1b[?2004l");
 }
 
 #[test]

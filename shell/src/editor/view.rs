@@ -99,7 +99,7 @@ impl View {
         self.forget(0);
         self.look_at_size(console);
         if self.has_screen {
-            console.mark_pastes();
+            console.set_up_terminal();
             self.ask_for_size(console);
             self.draw(console, prompt, "", 0);
         } else {

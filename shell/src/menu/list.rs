@@ -18,10 +18,8 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Return marks that the terminal can show.
-    pub(crate) fn new(ascii: bool) -> Self {
-        if ascii { Self { yes: "+", no: "-" } } else { Self { yes: "✓", no: "✗" } }
-    }
+    pub(super) const UTF8: Self = Self { yes: "✓", no: "✗" };
+    pub(super) const ASCII: Self = Self { yes: "+", no: "-" };
 }
 
 /// Show all models.

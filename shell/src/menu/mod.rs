@@ -15,8 +15,9 @@ use crate::console::{Awaited, Console};
 use crate::editor::LineEditor;
 use crate::editor::keys::Key;
 use crate::prompt::Leaving;
+use crate::row::Row;
 use crate::shelf::Shelf;
-use crate::{Machine, Options, ScreenSize};
+use crate::{Machine, Options, ScreenSize, utf8};
 use list::Marks;
 
 /// How long a person has to press a key before the default is taken.
@@ -39,7 +40,8 @@ pub(crate) enum Choice {
 /// The menu, and whether a person has come back to it.
 pub(crate) struct Menu<'o> {
     options: &'o Options,
-    marks: Marks,
+    /// Nothing until some are needed: the terminal is asked then.
+    marks: Option<Marks>,
     /// Whether somebody asked for the menu, and so is there to choose.
     pub(crate) was_asked_for: bool,
     /// How many files that cannot be used were told.
@@ -48,7 +50,7 @@ pub(crate) struct Menu<'o> {
 
 impl<'o> Menu<'o> {
     pub(crate) fn new(options: &'o Options) -> Self {
-        Self { options, marks: Marks::new(options.ascii), was_asked_for: false, n_told: 0 }
+        Self { options, marks: None, was_asked_for: false, n_told: 0 }
     }
 
     /// Let the person choose one of the models of `shelf`; at the start, one alone is chosen at once.
@@ -61,12 +63,14 @@ impl<'o> Menu<'o> {
     ) -> Choice {
         if shelf.models.len() <= 1 && !self.was_asked_for {
             for refused in shelf.refused.iter().skip(self.n_told) {
-                console.print(&list::refusal(refused, self.marks));
+                let marks = self.marks(console, machine);
+                console.print(&list::refusal(refused, marks));
             }
             self.n_told = shelf.refused.len();
             return if shelf.models.is_empty() { Choice::None } else { Choice::Model(0) };
         }
-        list::show(console, machine, shelf, self.marks);
+        let marks = self.marks(console, machine);
+        list::show(console, machine, shelf, marks);
         self.n_told = shelf.refused.len();
         if shelf.models.is_empty() {
             return Choice::None;
@@ -81,6 +85,14 @@ impl<'o> Menu<'o> {
         let deadline_ns = counts_down.then(|| machine.clock.now_ns() + COUNTDOWN_NS);
         Question { console, editor, machine, shelf, selected: default, typed: String::new(), deadline_ns }
             .ask()
+    }
+
+    /// Return marks that the terminal can show.
+    fn marks(&mut self, console: &mut Console, machine: &Machine) -> Marks {
+        *self.marks.get_or_insert_with(|| {
+            let is_utf8 = self.options.utf8.unwrap_or_else(|| utf8::is_shown(console, machine.clock));
+            if is_utf8 { Marks::UTF8 } else { Marks::ASCII }
+        })
     }
 
     /// Return the index of the model that is taken when nobody says otherwise.
@@ -151,14 +163,11 @@ impl Question<'_, '_, '_> {
                 None => self.console.read().map_or(Awaited::End, Awaited::Byte),
             };
             match awaited {
-                Awaited::Byte(byte) => {
-                    self.deadline_ns = None;
-                    match self.take(byte) {
-                        Some(Taken::Entered(entered)) => return Some(entered),
-                        Some(Taken::Interrupt) => return None,
-                        None => {}
-                    }
-                }
+                Awaited::Byte(byte) => match self.take(byte) {
+                    Some(Taken::Entered(entered)) => return Some(entered),
+                    Some(Taken::Interrupt) => return None,
+                    None => {}
+                },
                 Awaited::Nothing => {
                     let now_ns = self.machine.clock.now_ns();
                     match self.deadline_ns {
@@ -177,7 +186,12 @@ impl Question<'_, '_, '_> {
     /// Take in a typed byte, and return what that leads to beyond another look of the row.
     fn take(&mut self, byte: u8) -> Option<Taken> {
         let last = self.shelf.models.len() - 1;
-        match self.editor.decoder.feed(byte)? {
+        let key = self.editor.decoder.feed(byte)?;
+        // What the terminal answers by itself is no key.
+        if !matches!(key, Key::CursorAt { .. }) {
+            self.deadline_ns = None;
+        }
+        match key {
             Key::Enter => return Some(Taken::Entered(Entered::Row)),
             Key::Ctrl('c') => return Some(Taken::Interrupt),
             Key::Ctrl('d') if self.typed.is_empty() => return Some(Taken::Entered(Entered::End)),
@@ -246,43 +260,4 @@ enum Entered {
 enum Taken {
     Entered(Entered),
     Interrupt,
-}
-
-/// One row of ASCII on the screen, brought up to date with few bytes.
-struct Row {
-    text: String,
-    /// Where the terminal's cursor is, in columns from the start of `text`.
-    cursor: usize,
-}
-
-impl Row {
-    /// Begin an empty row behind `prompt`.
-    fn start(console: &mut Console, prompt: &str) -> Self {
-        console.print(prompt);
-        Self { text: String::new(), cursor: 0 }
-    }
-
-    /// Bring the row to `text`, with the cursor before its byte `cursor`.
-    fn show(&mut self, console: &mut Console, text: &str, cursor: usize) {
-        let n_same = self.text.bytes().zip(text.bytes()).take_while(|(old, new)| old == new).count();
-        if n_same < self.text.len().max(text.len()) {
-            self.move_to(console, n_same);
-            console.print(&text[n_same..]);
-            let n_left_over = self.text.len().saturating_sub(text.len());
-            console.control(&" ".repeat(n_left_over));
-            console.control(&"\x08".repeat(n_left_over));
-            self.text = text.into();
-            self.cursor = text.len();
-        }
-        self.move_to(console, cursor);
-    }
-
-    fn move_to(&mut self, console: &mut Console, cursor: usize) {
-        if cursor < self.cursor {
-            console.control(&"\x08".repeat(self.cursor - cursor));
-        } else {
-            console.print(&self.text[self.cursor..cursor]);
-        }
-        self.cursor = cursor;
-    }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Dumb,
     /// A serial line to a terminal that understands ECMA-48 and answers where its cursor is.
     Vt100,
+    /// The same, but it takes every byte for a character.
+    Latin1,
     /// The same, but it shows emoji that are joined as one.
     Joining,
     /// A serial line to a terminal that answers nothing.
@@ -126,6 +128,9 @@ impl Script {
                     text.graphemes(true).map(|cluster| if joined(cluster) { JOINED } else { cluster });
                 self.screen.process(shown.collect::<String>().as_bytes());
             }
+            Kind::Latin1 => {
+                self.screen.process(text.bytes().map(char::from).collect::<String>().as_bytes());
+            }
             _ => self.screen.process(text.as_bytes()),
         }
     }
@@ -174,7 +179,7 @@ impl Terminal for Script {
         match self.kind {
             Kind::Dumb => ScreenSize::NoScreen,
             Kind::Local => ScreenSize::Known { rows: rows.into(), columns: columns.into() },
-            Kind::Vt100 | Kind::Joining | Kind::Silent => ScreenSize::Unknown,
+            Kind::Vt100 | Kind::Latin1 | Kind::Joining | Kind::Silent => ScreenSize::Unknown,
         }
     }
 

@@ -9,7 +9,7 @@ use regex::Regex;
 use tools::qemu::{Boot, Machine};
 
 /// Write models into `dir` that answer "one" and "two", and a file that is none.
-fn models(dir: &Path) -> [PathBuf; 3] {
+pub(crate) fn models(dir: &Path) -> [PathBuf; 3] {
     let write = |name: &str, bytes: &[u8]| {
         let path = dir.join(name);
         fs::write(&path, bytes).unwrap();

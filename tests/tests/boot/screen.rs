@@ -9,6 +9,8 @@ use boot_tests::{Core, LIMIT_MS, iso, machine, model};
 use tools::desk::Desk;
 use tools::qemu::{Boot, Console, Machine, Medium};
 
+use crate::menu::models;
+
 const LIMIT: Duration = Duration::from_millis(LIMIT_MS);
 
 /// Start a machine without a serial port from `iso`.
@@ -39,6 +41,22 @@ fn a_question_typed_at_the_keyboard_is_answered_on_the_screen() {
     assert_eq!(rows[asked + 1..asked + 4], ["The capital of France is Paris.", "", ">>> █"]);
 
     desk.type_text("/exit\n").unwrap();
+    assert!(desk.end(LIMIT).unwrap().success());
+}
+
+#[test]
+fn a_model_is_chosen_at_the_keyboard() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(iso) = iso(dir.path(), "", &models(dir.path()), "menu at the keyboard") else { return };
+    let _core = Core::wait_for_one();
+    let mut desk = boot(iso);
+    let menu = desk.wait_for("Which model? [", LIMIT).unwrap();
+    assert!(menu.iter().any(|row| row.starts_with("✓  2 chain ")), "{menu:?}");
+    desk.press("down").unwrap();
+    desk.type_text("\n").unwrap();
+    let rows = desk.wait_for(">>> █", LIMIT).unwrap();
+    assert!(rows.iter().any(|row| row.starts_with("two.gguf: llama ")), "{rows:?}");
+    desk.type_text("/poweroff\n").unwrap();
     assert!(desk.end(LIMIT).unwrap().success());
 }
 

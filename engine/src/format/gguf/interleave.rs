@@ -27,49 +27,60 @@ struct Plan {
     group_bytes: usize,
 }
 
-/// Some groups of a matrix.
+/// Some groups of a matrix, and room for one.
 struct Part<'f> {
-    kind: TensorType,
-    group_bytes: usize,
     groups: &'f mut [u8],
+    scratch: &'f mut [u8],
 }
 
-/// Interleave those matrices of a GGUF file that `kernels` multiply faster then, with all cores.
+/// Interleave those matrices of a GGUF file that `kernels` multiply faster then, with all cores. After each of them, `progress` gets
+/// the bytes that are done and all that there are to do.
 ///
 /// A file that is none, or is damaged, stays as it is: reading it tells why. So does one whose tensors share bytes, and one
 /// for which there is no memory.
-pub fn interleave(file: &mut [u8], workers: &dyn Workers, kernels: &Kernels) {
+pub fn interleave(
+    file: &mut [u8],
+    workers: &dyn Workers,
+    kernels: &Kernels,
+    progress: &mut dyn FnMut(usize, usize),
+) {
     let Some(plans) = plan(file, kernels) else { return };
     let most = plans.iter().map(|plan| plan.group_bytes).max().unwrap_or_default();
     let n_cores = workers.count();
-    let mut shares: Vec<Mutex<(Vec<u8>, Vec<Part<'_>>)>> = Vec::new();
-    for _ in 0..n_cores {
-        let Ok(scratch) = zeroed("the scratch of interleaving", most) else { return };
-        shares.push(Mutex::new((scratch, Vec::new())));
+    let Ok(mut scratch) = zeroed("the scratch of interleaving", most * n_cores) else { return };
+    let n_bytes = plans.iter().map(|plan| plan.groups.len()).sum();
+    let mut n_done = 0;
+    for Plan { kind, type_at, groups, group_bytes } in plans {
+        let id = RowLayout::interleaved_id(kind).to_le_bytes();
+        file[type_at..][..id.len()].copy_from_slice(&id);
+        n_done += groups.len();
+        interleave_matrix(kind, group_bytes, &mut file[groups], &mut scratch, workers);
+        progress(n_done, n_bytes);
     }
-    for plan in &plans {
-        let id = RowLayout::interleaved_id(plan.kind).to_le_bytes();
-        file[plan.type_at..][..id.len()].copy_from_slice(&id);
-    }
-    let (mut rest, mut at) = (file, 0);
-    for Plan { kind, groups, group_bytes, .. } in plans {
-        let n_groups = groups.len() / group_bytes;
-        rest = &mut mem::take(&mut rest)[groups.start - at..];
-        at = groups.end;
-        for (core, part) in shares.iter_mut().enumerate() {
-            let len = share(n_groups, core, n_cores).len() * group_bytes;
-            let (groups, others) = mem::take(&mut rest).split_at_mut(len);
-            rest = others;
-            part.get_mut().1.push(Part { kind, group_bytes, groups });
-        }
+}
+
+/// Interleave the groups of a matrix; each core has its share of them, and of `scratch`.
+fn interleave_matrix(
+    kind: TensorType,
+    group_bytes: usize,
+    mut groups: &mut [u8],
+    scratch: &mut [u8],
+    workers: &dyn Workers,
+) {
+    let (n_cores, n_groups) = (workers.count(), groups.len() / group_bytes);
+    let scratch_bytes = scratch.len() / n_cores;
+    let mut parts = Vec::new();
+    for (core, scratch) in scratch.chunks_exact_mut(scratch_bytes).enumerate() {
+        let len = share(n_groups, core, n_cores).len() * group_bytes;
+        let (its, others) = mem::take(&mut groups).split_at_mut(len);
+        groups = others;
+        parts.push(Mutex::new(Part { groups: its, scratch }));
     }
     workers.run(&|core| {
-        let Some(share) = shares.get(core) else { return };
-        let (scratch, parts) = &mut *share.lock();
-        for Part { kind, group_bytes, groups } in parts {
-            for group in groups.chunks_exact_mut(*group_bytes) {
-                quant::interleave(*kind, group, &mut scratch[..*group_bytes]);
-            }
+        let Some(part) = parts.get(core) else { return };
+        let Part { groups, scratch } = &mut *part.lock();
+        for group in groups.chunks_exact_mut(group_bytes) {
+            quant::interleave(kind, group, &mut scratch[..group_bytes]);
         }
     });
 }
@@ -157,7 +168,12 @@ mod tests {
         let before = Gguf::parse(&before).unwrap();
         for n_cores in [1, 2, 5] {
             let mut after = file();
-            interleave(&mut after, &InTurn(n_cores), kernels);
+            let mut steps = Vec::new();
+            interleave(&mut after, &InTurn(n_cores), kernels, &mut |done, all| steps.push((done, all)));
+            let n_bytes: usize = [16 * 2 * 20, 8 * 3 * 34, 32 * 210].into_iter().sum();
+            assert_eq!(steps.len(), 3);
+            assert!(steps.is_sorted() && steps.iter().all(|&(_, all)| all == n_bytes), "{steps:?}");
+            assert_eq!(steps[2].0, n_bytes);
             let after = Gguf::parse(&after).unwrap();
             for tensor in before.tensors() {
                 let (other, kind) = (after.tensor(&tensor.name).unwrap(), tensor.kind().unwrap());
@@ -185,9 +201,9 @@ mod tests {
     fn interleaving_twice_changes_nothing_more() {
         let Some(kernels) = kernels() else { return };
         let mut once = file();
-        interleave(&mut once, &OneCore, kernels);
+        interleave(&mut once, &OneCore, kernels, &mut |_, _| {});
         let mut twice = once.clone();
-        interleave(&mut twice, &OneCore, kernels);
+        interleave(&mut twice, &OneCore, kernels, &mut |_, _| {});
         assert_eq!(once, twice);
     }
 
@@ -208,7 +224,7 @@ mod tests {
         for (what, file) in [("cut", cut), ("tensors that share", &shared), ("none", b"GGU"), ("empty", b"")]
         {
             let mut found = file.to_vec();
-            interleave(&mut found, &OneCore, kernels);
+            interleave(&mut found, &OneCore, kernels, &mut |_, _| {});
             assert_eq!(found, file, "{what}");
         }
     }

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 
 use crate::Error;
+use crate::cpu::Kernels;
 use crate::format::reader::Reader;
 use crate::quant::{Groups, RowLayout, TensorType};
 pub use interleave::interleave;
@@ -105,6 +106,14 @@ impl<'a> Gguf<'a> {
     /// Return whether there is a tensor called `name`.
     pub fn has_tensor(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
+    }
+
+    /// Return whether `kernels` would multiply a matrix faster that is not interleaved yet.
+    pub fn is_worth_interleaving(&self, kernels: &Kernels) -> bool {
+        let is_worth = |tensor: &Tensor<'_>| {
+            tensor.layout == RowLayout::Plain && tensor.kind().is_ok_and(|kind| kernels.interleaves(kind))
+        };
+        self.tensors().any(is_worth)
     }
 
     /// Return all tensors, in no order.

@@ -15,7 +15,7 @@
 #: What can be set, as in `make run SMP=2 BOOT=pvh`:
 #:
 #:   ACCEL       auto | tcg | kvm        what runs the guest's instructions [auto: KVM where it works]
-#:   SMP         1, 2, ...               processors of the machine [1]
+#:   SMP         1, 2, ...               processors of the machine [this host's]
 #:   MEM         768M, 2G, ...           memory of the machine [what the models need]
 #:   FIRMWARE    bios | uefi             what starts the boot loader [bios]
 #:   BOOT        auto | limine | pvh     boot loader, or QEMU's own way in [auto: Limine where it can be had]
@@ -28,7 +28,7 @@ MAKEFLAGS += -rR
 
 # What a person may set.
 ACCEL ?= auto
-SMP ?= 1
+SMP ?=
 MEM ?=
 FIRMWARE ?= bios
 BOOT ?= auto
@@ -44,7 +44,7 @@ export CMDLINE
 BOOTLM := $(CARGO_TARGET_DIR)/debug/bootlm
 SOURCE := --kernel $(CARGO_TARGET_DIR)/release/bootlm-kernel --build-dir $(CARGO_TARGET_DIR) \
 	$(if $(LIMINE_DIR),--limine-dir $(LIMINE_DIR)) $(if $(CMDLINE),--cmdline "$$CMDLINE") $(MODELS)
-MACHINE := --accel $(ACCEL) --smp $(SMP) --firmware $(FIRMWARE) --boot $(BOOT) $(if $(MEM),--mem $(MEM))
+MACHINE := --accel $(ACCEL) $(if $(SMP),--smp $(SMP)) --firmware $(FIRMWARE) --boot $(BOOT) $(if $(MEM),--mem $(MEM))
 
 .PHONY: help
 help:

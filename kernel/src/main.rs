@@ -20,6 +20,7 @@ mod models;
 mod panic;
 mod power;
 mod selftest;
+mod smp;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -36,21 +37,22 @@ use console::Console;
 use drivers::framebuffer::Framebuffer;
 use drivers::keyboard::Keyboard;
 use drivers::serial::Serial;
-use engine::platform::OneCore;
 use memory::{Memory, heap};
 use screen::Keys;
 use shell::{Ending, Host, Machine, ModelFile, Options};
+use smp::{Cores, wake};
 
 /// The stack of a core that computes. The engine keeps its buffers in the heap, so this is ample.
 const STACK_BYTES: u64 = 512 * 1024;
 
 /// The command line's words that are the kernel's own; the shell takes the others.
-const OWN_OPTIONS: [&str; 5] = ["baud", "initrd", "keymap", "log", "selftest"];
+const OWN_OPTIONS: [&str; 6] = ["baud", "cores", "initrd", "keymap", "log", "selftest"];
 
 /// The machine, made ours.
 struct Kernel {
     boot: BootInfo,
     clock: Tsc,
+    cores: &'static Cores,
     console: Console,
 }
 
@@ -58,6 +60,7 @@ struct Kernel {
 ///
 /// `entry_tsc` is the time stamp counter at entry. The vector units are enabled and the boot stack is in use.
 fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
+    arch::set_core_number(0);
     gdt::load_early();
     idt::load();
     let mut serial = Serial::open().ok();
@@ -70,15 +73,18 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     }
 
     // SAFETY: the loader describes this machine, and is done with it.
-    let mut memory = unsafe { Memory::take_over(&boot) };
+    let mut memory = unsafe { Memory::take_over(&boot, &clock) };
     let stack = memory.new_stack(STACK_BYTES);
     let exception_stacks = [(); ExceptionStack::COUNT].map(|()| memory.new_stack(ExceptionStack::BYTES));
     let apic = Apic::new(&mut memory, &clock);
     let framebuffer = boot.framebuffer.as_ref().map(|found| Framebuffer::map(&mut memory, found));
+    let n_cores = boot.option("cores").map_or(usize::MAX, n_cores);
+    let arrived = wake::wake(&boot.other_cores, n_cores, &mut memory, &apic, &clock);
     memory.fill_heap();
     ::log::info!("heap: {} bytes; the clock runs at {clock}", heap::free_bytes());
 
     Box::leak(Box::new(Segments::new())).load(exception_stacks);
+    let cores = wake::start(arrived, &apic, &clock);
     let screen = framebuffer.and_then(|framebuffer| {
         framebuffer.open().map_err(|why| ::log::warn!("the screen cannot be used: {why}")).ok()
     });
@@ -88,9 +94,17 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
             Keys::default()
         });
     let console = Console::new(serial, screen, Keyboard::open(keys), apic);
-    let kernel = Box::leak(Box::new(Kernel { boot, clock, console }));
+    let kernel = Box::leak(Box::new(Kernel { boot, clock, cores, console }));
     // SAFETY: the stack is new and nobody else's.
     unsafe { stack::switch(stack, main, kernel) }
+}
+
+/// Return how many cores are to compute, as the command line says.
+fn n_cores(wanted: &str) -> usize {
+    wanted.parse().ok().filter(|n_cores| *n_cores > 0).unwrap_or_else(|| {
+        ::log::warn!("cores={wanted} is no number from 1 up; all of them compute");
+        usize::MAX
+    })
 }
 
 /// Let the serial line be as fast as the command line says.
@@ -104,13 +118,13 @@ fn set_baud_rate(serial: &mut Serial, baud: &str) {
 
 /// Use the machine: for a self-test or a conversation. Then power off, or start again.
 extern "C" fn main(kernel: &'static mut Kernel) -> ! {
-    let Kernel { boot, clock, console } = kernel;
+    let &mut Kernel { ref boot, ref clock, cores, ref mut console } = kernel;
     let ending = match boot.option("selftest") {
         Some(name) => {
-            selftest::run(name, console);
+            selftest::run(name, cores, clock, console);
             Ending::Done
         }
-        None => talk(boot, clock, console),
+        None => talk(boot, clock, cores, console),
     };
     if ending == Ending::Done && !features::hypervisor() {
         let _ = writeln!(console, "bootlm has ended; the machine can be switched off.");
@@ -123,7 +137,7 @@ extern "C" fn main(kernel: &'static mut Kernel) -> ! {
 }
 
 /// Leave the machine to the shell until the person has enough of it.
-fn talk(boot: &BootInfo, clock: &Tsc, console: &mut Console) -> Ending {
+fn talk(boot: &BootInfo, clock: &Tsc, cores: &Cores, console: &mut Console) -> Ending {
     let mut files = models::files(boot);
     let mut files: Vec<ModelFile> = files
         .iter_mut()
@@ -134,7 +148,7 @@ fn talk(boot: &BootInfo, clock: &Tsc, console: &mut Console) -> Ending {
 
     let machine = Machine {
         clock,
-        workers: &OneCore,
+        workers: cores,
         entropy: &HardwareEntropy,
         free_memory: &heap::free_bytes,
         memory_bytes: boot.memory_bytes(),

@@ -8,14 +8,17 @@
 
 use core::fmt;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::arch;
 use crate::drivers::framebuffer;
 use crate::drivers::serial::Serial;
 use crate::memory::heap;
 use crate::power;
+use crate::smp;
 
-static REPORTING: AtomicBool = AtomicBool::new(false);
+/// The core that reports, counted from 1; 0 when none does.
+static REPORTER: AtomicUsize = AtomicUsize::new(0);
 
 /// Report `what` and stop the machine. The first line of the report begins with `***`.
 pub(crate) fn stop_with(what: &dyn fmt::Display) -> ! {
@@ -23,10 +26,17 @@ pub(crate) fn stop_with(what: &dyn fmt::Display) -> ! {
 
     x86_64::instructions::interrupts::disable();
     let mut serial = Serial::for_report();
-    if REPORTING.swap(true, Ordering::AcqRel) {
+    let this = arch::core_number() + 1;
+    let reporter = REPORTER.compare_exchange(0, this, Ordering::AcqRel, Ordering::Acquire);
+    if reporter.is_err_and(|other| other != this) {
+        // One report is enough, and this core may have been stopped for it.
+        arch::halt();
+    }
+    if reporter.is_err() {
         let _ = serial.write_str("\n*** and a second failure while reporting the first\n");
         power::fail();
     }
+    smp::stop_others();
     write_report(&mut serial, what);
     serial.flush();
     if let Some(mut screen) = framebuffer::for_report() {
@@ -38,7 +48,7 @@ pub(crate) fn stop_with(what: &dyn fmt::Display) -> ! {
 fn write_report(out: &mut dyn fmt::Write, what: &dyn fmt::Display) {
     // Neither device can fail; what a Display makes of itself is none of our concern any more.
     let _ = writeln!(out, "\n*** {what}");
-    let _ = writeln!(out, "{}", heap::Report);
+    let _ = writeln!(out, "core {}; {}", arch::core_number(), heap::Report);
 }
 
 // Linting the whole workspace at once shares crates with the host tools, which turn on `std` in some of them; then its handler

@@ -2,19 +2,30 @@
 
 use core::arch::x86_64::*;
 use core::fmt::Write;
+use core::sync::atomic::{AtomicU64, Ordering};
 
+use engine::platform::{Clock, Workers};
+
+use crate::arch::core_entry::MAX_OTHERS;
 use crate::arch::features;
+use crate::arch::tsc::Tsc;
 use crate::console::Console;
+use crate::smp::Cores;
 
 /// Run the self-test of this name. An unknown name is said and is no failure.
-pub(crate) fn run(name: &str, console: &mut Console) {
+pub(crate) fn run(name: &str, cores: &Cores, clock: &Tsc, console: &mut Console) {
     let result = match name {
         "cpu" => cpu(console),
+        "cores" => meet(cores, clock, console),
         "page-fault" => page_fault(),
+        "ap-fault" => fault_on_other_core(cores),
         "stack-overflow" => stack_overflow(0),
         "oom" => out_of_memory(),
         _ => {
-            writeln!(console, "selftest={name} is not known; there are: cpu, page-fault, stack-overflow, oom")
+            writeln!(
+                console,
+                "selftest={name} is not known; there are: cpu, cores, page-fault, ap-fault, stack-overflow, oom"
+            )
         }
     };
     debug_assert!(result.is_ok(), "the console cannot fail");
@@ -53,6 +64,45 @@ fn dot_floats() -> [f32; 8] {
     // SAFETY: `lanes` has room for 8 lanes of 4 bytes.
     unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sums) };
     lanes
+}
+
+/// Let the cores meet often, with pauses in which they halt, and say how long a meeting takes.
+fn meet(cores: &Cores, clock: &Tsc, console: &mut Console) -> core::fmt::Result {
+    const MAX_MEETINGS: u64 = 10_000;
+    const LIMIT_NS: u64 = 1_000_000_000;
+    let counts: [AtomicU64; MAX_OTHERS + 1] = [const { AtomicU64::new(0) }; _];
+    let count = |core: usize| {
+        // No atomic addition: that each core counts for itself, and that the first one sees it, is what is tested.
+        counts[core].store(counts[core].load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    };
+    let start_ns = clock.now_ns();
+    let mut n_meetings = 0;
+    while n_meetings < MAX_MEETINGS && clock.now_ns() - start_ns < LIMIT_NS {
+        cores.run(&count);
+        n_meetings += 1;
+    }
+    let meeting_ns = (clock.now_ns() - start_ns) / n_meetings;
+    for _ in 0..10 {
+        let wake_ns = clock.now_ns() + 20_000_000;
+        while clock.now_ns() < wake_ns {
+            core::hint::spin_loop();
+        }
+        cores.run(&count);
+    }
+    for (core, count) in counts.iter().take(cores.count()).enumerate() {
+        assert_eq!(count.load(Ordering::Relaxed), n_meetings + 10, "the meetings of core {core}");
+    }
+    writeln!(console, "selftest cores: {} meet in {meeting_ns} ns: ok", cores.count())
+}
+
+/// Fault on every core but the first.
+fn fault_on_other_core(cores: &Cores) -> core::fmt::Result {
+    cores.run(&|core| {
+        if core > 0 {
+            let _ = page_fault();
+        }
+    });
+    panic!("the fault self-test needs a second core, and this machine has {}", cores.count());
 }
 
 /// Read an address of the lower half, where nothing is mapped.

@@ -3,6 +3,7 @@
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -52,9 +53,9 @@ enum CliCommand {
         /// What runs the guest's instructions.
         #[arg(long, value_enum, default_value = "auto")]
         accel: accel::Choice,
-        /// How many processors the machine has.
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        smp: usize,
+        /// How many processors the machine has; as many as this host where it is left out.
+        #[arg(long, value_name = "N", overrides_with = "smp")]
+        smp: Option<NonZero<usize>>,
         /// How much memory the machine has, such as 768M or 2G; as much as the models need where it is left out.
         #[arg(long, value_name = "SIZE", value_parser = parse_memory_mib)]
         mem: Option<u64>,
@@ -217,7 +218,7 @@ fn carry_out(command: CliCommand) -> Result<()> {
         }
         CliCommand::Run { source, accel, smp, mem, firmware, boot } => run::run(&run::Options {
             accel,
-            processors: smp,
+            processors: smp.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZero::get),
             memory_mib: mem,
             firmware,
             boot,

@@ -1,9 +1,10 @@
-//! The local APIC, as far as a core that polls needs it: a timer that ends a halt.
+//! The local APIC, as far as a core that polls needs it: a timer that ends a halt, and interrupts for other cores.
 //!
 //! A core that waits for a person halts for a millisecond at a time. The timer is the core's own, so this depends on no interrupt
 //! routing, which differs between machines and loaders. Intel SDM vol. 3, chapter 12.
 
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 use engine::platform::Clock;
 use x86_64::instructions::interrupts;
@@ -21,6 +22,8 @@ const WAIT_NS: u64 = 1_000_000;
 enum Register {
     EndOfInterrupt = 0xb0,
     SpuriousVector = 0xf0,
+    CommandLow = 0x300,
+    CommandHigh = 0x310,
     TimerVector = 0x320,
     Lint0Vector = 0x350,
     TimerInitialCount = 0x380,
@@ -37,9 +40,20 @@ const DIVIDE_BY_16: u32 = 0b0011;
 
 /// Any vector past the exceptions: all of them only end a wait. The low four bits of the spurious one are set on old processors.
 const TIMER_VECTOR: u32 = 0x20;
+const WAKE_VECTOR: u32 = 0x21;
 const SPURIOUS_VECTOR: u32 = 0xff;
 
-/// How this core's registers are reached.
+/// What a core sends to others (section 12.6.1): an INIT, a startup interrupt, a non-maskable interrupt. What has none of
+/// them is an interrupt of a vector.
+const INIT: u32 = 0b101 << 8 | LEVEL_ASSERT;
+const STARTUP: u32 = 0b110 << 8 | LEVEL_ASSERT;
+const NON_MASKABLE: u32 = 0b100 << 8 | LEVEL_ASSERT;
+const LEVEL_ASSERT: u32 = 1 << 14;
+/// Bit 12 of the command: the one before is still on its way.
+const PENDING: u32 = 1 << 12;
+
+/// How a core's registers are reached: each sees its own there.
+#[derive(Clone, Copy)]
 enum Access {
     /// xAPIC: a page of memory.
     Memory(NonNull<u32>),
@@ -47,7 +61,13 @@ enum Access {
     Msr,
 }
 
+// SAFETY: the page is one that every core has at this address, with its own registers behind it.
+unsafe impl Send for Access {}
+// SAFETY: as above.
+unsafe impl Sync for Access {}
+
 /// This core's local APIC, its timer ready to end a wait.
+#[derive(Clone)]
 pub(crate) struct Apic {
     access: Access,
     ticks_per_wait: u32,
@@ -86,9 +106,65 @@ impl Apic {
     /// Halt until an interrupt comes, for a millisecond at most.
     pub(crate) fn wait(&self) {
         self.write(Register::TimerInitialCount, self.ticks_per_wait.max(1));
+        self.halt();
+    }
+
+    /// Make the APIC of the core that calls ready to take interrupts in, in the mode that the first core's has.
+    pub(crate) fn take_this_core(&self) {
+        if let Access::Msr = self.access {
+            let (page, mode) = ApicBase::read();
+            // SAFETY: the first core's APIC is in this mode, and all of a machine have it.
+            unsafe {
+                ApicBase::write(page, mode | ApicBaseFlags::LAPIC_ENABLE | ApicBaseFlags::X2APIC_ENABLE)
+            };
+        }
+        self.write(Register::SpuriousVector, APIC_ENABLED | SPURIOUS_VECTOR);
+        self.write(Register::Lint0Vector, MASKED);
+    }
+
+    /// Halt until an interrupt comes; one that came since they were switched off ends the halt at once.
+    pub(crate) fn halt(&self) {
         interrupts::enable_and_hlt();
         interrupts::disable();
         self.write(Register::EndOfInterrupt, 0);
+    }
+
+    /// End the halt of another core.
+    pub(crate) fn wake(&self, apic_id: u32) {
+        self.send(apic_id, WAKE_VECTOR | LEVEL_ASSERT);
+    }
+
+    /// Let a core that was never used wait for a startup interrupt.
+    pub(crate) fn init(&self, apic_id: u32) {
+        self.send(apic_id, INIT);
+    }
+
+    /// Let a core that waits for it begin at the start of page `page`, in real mode.
+    pub(crate) fn startup(&self, apic_id: u32, page: u8) {
+        self.send(apic_id, STARTUP | u32::from(page));
+    }
+
+    /// Interrupt another core, whatever it is doing.
+    pub(crate) fn interrupt(&self, apic_id: u32) {
+        self.send(apic_id, NON_MASKABLE);
+    }
+
+    fn send(&self, apic_id: u32, command: u32) {
+        match self.access {
+            Access::Memory(_) => {
+                while self.read(Register::CommandLow) & PENDING != 0 {
+                    core::hint::spin_loop();
+                }
+                self.write(Register::CommandHigh, apic_id << 24);
+                self.write(Register::CommandLow, command);
+            }
+            Access::Msr => {
+                // What was written before must be seen by the core that is interrupted: writing this register does not wait for that.
+                core::sync::atomic::fence(Ordering::SeqCst);
+                // SAFETY: the APIC is in x2APIC mode, where the command is one register; what is sent is an interrupt of those above.
+                unsafe { msr(Register::CommandLow).write(u64::from(apic_id) << 32 | u64::from(command)) };
+            }
+        }
     }
 
     fn read(&self, register: Register) -> u32 {

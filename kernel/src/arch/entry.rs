@@ -90,7 +90,7 @@ extern "C" fn start_from_pvh(entry_tsc: u64, start_info: u64) -> ! {
 /// # Safety
 /// Only for the entry of a core, before any Rust runs on it. It does not keep RBX, which Rust's callers expect.
 #[unsafe(naked)]
-unsafe extern "C" fn enable_vector_units() {
+pub(super) unsafe extern "C" fn enable_vector_units() {
     naked_asm!(
         "mov rax, cr0",
         "and eax, ~(1 << 2 | 1 << 3)", // no EM (emulation), no TS (task switched)
@@ -158,7 +158,7 @@ global_asm!(
     ".quad page + 0x83", // present, writable, 2 MiB
     ".set page, page + 0x200000",
     ".endr",
-    "pvh_gdt:",
+    "pvh_gdt:", // the other cores use it too, and the tables above
     ".quad 0",
     ".quad 0x00af9b000000ffff", // 64-bit code
     "pvh_gdt_pointer:",

@@ -1,6 +1,6 @@
 //! What this processor is and has, as far as the kernel asks. The engine asks for itself which vector instructions it may use.
 
-use raw_cpuid::{CpuId, CpuIdReaderNative};
+use raw_cpuid::{CpuId, CpuIdReaderNative, TopologyType};
 
 /// Return whether the machine is virtual.
 pub(crate) fn hypervisor() -> bool {
@@ -22,6 +22,24 @@ pub(crate) fn has_avx2_and_fma() -> bool {
     let cpuid = cpuid();
     let basic = cpuid.get_feature_info().is_some_and(|f| f.has_fma() && f.has_avx() && f.has_oxsave());
     basic && cpuid.get_extended_feature_info().is_some_and(|f| f.has_avx2())
+}
+
+/// Return this core's number for interrupts.
+pub(crate) fn apic_id() -> u32 {
+    let cpuid = cpuid();
+    let extended = cpuid.get_extended_topology_info().and_then(|mut levels| levels.next());
+    match extended {
+        Some(level) => level.x2apic_id(),
+        None => cpuid.get_feature_info().map_or(0, |features| features.initial_local_apic_id().into()),
+    }
+}
+
+/// Return the number of the physical core that this hardware thread is of (Intel SDM vol. 3, 10.9.1; AMD has the same leaf).
+pub(crate) fn physical_core() -> u32 {
+    let threads = cpuid()
+        .get_extended_topology_info()
+        .and_then(|mut levels| levels.find(|level| level.level_type() == TopologyType::SMT));
+    apic_id() >> threads.map_or(0, |level| level.shift_right_for_next_apic_id())
 }
 
 /// CPUID by the processor's own instruction.

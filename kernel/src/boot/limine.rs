@@ -6,11 +6,14 @@ use limine::framebuffer::MemoryModel;
 use limine::memory_map::EntryType;
 use limine::request::{
     BootloaderInfoRequest, ExecutableAddressRequest, ExecutableFileRequest, FramebufferRequest, HhdmRequest,
-    MemoryMapRequest, ModuleRequest,
+    MemoryMapRequest, ModuleRequest, MpRequest,
 };
 use screen::{Channel, Layout};
 
-use super::{BootInfo, Framebuffer, MAX_MODULES, MAX_REGIONS, Module, Region, RegionKind, file_name, text};
+use super::{
+    BootInfo, Framebuffer, MAX_MODULES, MAX_REGIONS, Module, OtherCores, Region, RegionKind, file_name, text,
+};
+use crate::arch::core_entry::core_entry;
 
 /// The oldest revision with which current versions of Limine load us as they did with 8.2.
 #[used]
@@ -45,6 +48,10 @@ static EXECUTABLE_ADDRESS: ExecutableAddressRequest = ExecutableAddressRequest::
 #[unsafe(link_section = ".limine_requests")]
 static DIRECT_MAP: HhdmRequest = HhdmRequest::new();
 
+#[used]
+#[unsafe(link_section = ".limine_requests")]
+static CORES: MpRequest = MpRequest::new();
+
 /// Return what Limine answered. Panics if an answer is missing without which nothing can be done.
 pub(crate) fn boot_info() -> BootInfo {
     assert!(BASE_REVISION.is_supported(), "Limine is too old: base revision 2 is needed, Limine 8.2 has it");
@@ -63,8 +70,17 @@ pub(crate) fn boot_info() -> BootInfo {
         modules_left_out: modules.len().saturating_sub(MAX_MODULES),
         framebuffer: framebuffer(direct_map),
         kernel_physical: address.physical_base(),
+        other_cores: other_cores(),
         direct_map,
     }
+}
+
+/// Send the cores that Limine has started to our entry, and return them.
+fn other_cores() -> OtherCores {
+    let Some(cores) = CORES.get_response() else { return OtherCores::Waiting(0) };
+    let first = cores.bsp_lapic_id();
+    let others = cores.cpus().iter().filter(|core| core.lapic_id != first);
+    OtherCores::Waiting(others.map(|core| core.goto_address.write(core_entry)).count())
 }
 
 /// Return "Limine 8.2.0".

@@ -31,8 +31,29 @@ pub(crate) struct BootInfo {
     pub(crate) framebuffer: Option<Framebuffer>,
     /// The physical address of the kernel's image.
     pub(crate) kernel_physical: u64,
+    /// The cores beside the one that runs this.
+    pub(crate) other_cores: OtherCores,
     /// The virtual address at which the loader's page tables map physical memory.
     pub(crate) direct_map: u64,
+}
+
+/// How the other cores are reached.
+#[derive(Debug, Clone)]
+pub(crate) enum OtherCores {
+    /// The loader has started so many, and sent them to [`crate::arch::core_entry`].
+    Waiting(usize),
+    /// They sleep. The ACPI tables, whose root pointer is here if the loader knows, tell which there are.
+    Asleep { rsdp: Option<u64> },
+}
+
+impl OtherCores {
+    /// Return how many are on their way.
+    pub(crate) fn n_waiting(&self) -> usize {
+        match self {
+            Self::Waiting(count) => *count,
+            Self::Asleep { .. } => 0,
+        }
+    }
 }
 
 /// A range of RAM.

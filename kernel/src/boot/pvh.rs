@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use arrayvec::{ArrayString, ArrayVec};
 
-use super::{BootInfo, MAX_MODULES, MAX_REGIONS, Module, Region, RegionKind, file_name, text};
+use super::{BootInfo, MAX_MODULES, MAX_REGIONS, Module, OtherCores, Region, RegionKind, file_name, text};
 use crate::memory::{DIRECT_MAP, image_physical_as_linked};
 
 const MAGIC: u32 = 0x336e_c578;
@@ -82,6 +82,7 @@ pub(crate) unsafe fn boot_info(start_info: u64) -> BootInfo {
             modules_left_out: (info.module_count as usize).saturating_sub(MAX_MODULES),
             framebuffer: None,
             kernel_physical: image_physical_as_linked().start,
+            other_cores: OtherCores::Asleep { rsdp: (info.rsdp != 0).then_some(info.rsdp) },
             direct_map: DIRECT_MAP,
         }
     }

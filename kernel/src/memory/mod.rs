@@ -20,13 +20,15 @@ mod paging;
 use core::ops::Range;
 use core::ptr::NonNull;
 
+use engine::platform::Clock;
 use x86_64::structures::paging::{PageTableFlags, PhysFrame, Size2MiB, Size4KiB};
 use x86_64::{PhysAddr, VirtAddr};
 
+use crate::arch::core_entry;
 use crate::boot::{BootInfo, RegionKind};
 use frames::Frames;
 use paging::AddressSpace;
-pub(crate) use paging::image_physical_as_linked;
+pub(crate) use paging::{image_physical_as_linked, set_up_core};
 
 /// Where the direct map of physical memory begins. The PVH entry's page tables have it there as well.
 pub(crate) const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
@@ -41,6 +43,9 @@ pub(crate) const PAGE_BYTES: u64 = 4096;
 /// Frames that the heap leaves for page tables: those of its own last pages, and of devices.
 const RESERVE_BYTES: u64 = 256 * 1024;
 
+/// How long the other cores may take to leave the loader's page tables.
+const ADOPTION_LIMIT_NS: u64 = 500_000_000;
+
 /// The machine's memory while the kernel sets itself up.
 pub(crate) struct Memory {
     frames: Frames,
@@ -54,7 +59,7 @@ impl Memory {
     ///
     /// # Safety
     /// `boot` describes this machine, and nothing in it is used by anyone else. To be called once, on the boot stack.
-    pub(crate) unsafe fn take_over(boot: &BootInfo) -> Self {
+    pub(crate) unsafe fn take_over(boot: &BootInfo, clock: &dyn Clock) -> Self {
         let mut frames = Frames::new();
         for range in boot.ranges(RegionKind::Free) {
             frames.add(range);
@@ -63,8 +68,13 @@ impl Memory {
         let space = unsafe { AddressSpace::build(boot, &mut frames) };
         // SAFETY: the new tables map the kernel's image, and with it this code and its stack, where they are now.
         let space = unsafe { space.activate() };
-        for range in boot.ranges(RegionKind::LoaderReclaimable) {
-            frames.add(range);
+        core_entry::give_page_tables(space.root(), space.features());
+        if core_entry::wait_for_adoption(boot.other_cores.n_waiting(), clock, ADOPTION_LIMIT_NS) {
+            for range in boot.ranges(RegionKind::LoaderReclaimable) {
+                frames.add(range);
+            }
+        } else {
+            log::warn!("a core did not leave the loader's memory, which stays as it is for its sake");
         }
         Self { frames, space, next_stack: STACKS, next_device: DEVICES }
     }
@@ -85,6 +95,11 @@ impl Memory {
     pub(crate) fn map_device(&mut self, frame: PhysFrame<Size4KiB>) -> NonNull<u8> {
         let start = frame.start_address().as_u64();
         self.map_physical(&(start..start + PAGE_BYTES), paging::UNCACHED)
+    }
+
+    /// Map what the firmware has left in memory, to be read.
+    pub(crate) fn map_firmware(&mut self, range: &Range<u64>) -> NonNull<u8> {
+        self.map_physical(range, PageTableFlags::empty())
     }
 
     /// Map a framebuffer, write-combining: writes are gathered to whole lines of the bus, and reads are slow.

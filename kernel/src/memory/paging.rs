@@ -82,7 +82,7 @@ impl AddressSpace {
         // root table lies in RAM, so in the direct map, and the old way to it is dropped here. Every x86_64 has the PAT, and what
         // changes in it concerns no page of the old tables.
         unsafe {
-            Msr::new(IA32_PAT).write(MEMORY_TYPES);
+            set_up_core();
             if self.unsupported.is_empty() {
                 Efer::update(|efer| efer.insert(EferFlags::NO_EXECUTE_ENABLE));
             }
@@ -90,6 +90,16 @@ impl AddressSpace {
             let root = &mut *table.as_mut_ptr::<PageTable>();
             Self { tables: OffsetPageTable::new(root, VirtAddr::new(DIRECT_MAP)), ..self }
         }
+    }
+
+    /// Return the tables as CR3 names them.
+    pub(super) fn root(&self) -> u64 {
+        self.root.start_address().as_u64()
+    }
+
+    /// Return the bits of the extended feature register that a core needs before it uses them.
+    pub(super) fn features(&self) -> u32 {
+        if self.unsupported.is_empty() { EferFlags::NO_EXECUTE_ENABLE.bits() as u32 } else { 0 }
     }
 
     /// Map one page. It must not be mapped yet: a second mapping is a bug of the caller.
@@ -154,6 +164,12 @@ impl AddressSpace {
             }
         }
     }
+}
+
+/// Let this core understand the memory types of our pages.
+pub(crate) fn set_up_core() {
+    // SAFETY: every x86_64 has the PAT, and the entries in which it differs from the reset's are used by no page but ours.
+    unsafe { Msr::new(IA32_PAT).write(MEMORY_TYPES) };
 }
 
 /// Return the physical addresses that the kernel's image is linked to.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// Return `bootlm run` with the default model; what it builds on the way goes into `build_dir`.
 fn bootlm_run(build_dir: &TempDir) -> Command {
     let mut run = Command::new(bootlm());
-    run.args(["run", "--accel=tcg", "--boot=pvh", "--kernel"]).arg(kernel());
+    run.args(["run", "--accel=tcg", "--smp=1", "--boot=pvh", "--kernel"]).arg(kernel());
     run.arg("--build-dir").arg(build_dir.path()).arg(model());
     run
 }
@@ -87,13 +87,14 @@ fn a_pipe_chooses_from_the_menu_is_answered_on_two_processors_and_left_at_its_en
     let dir = tempfile::tempdir().unwrap();
     let mut run = bootlm_run(&dir);
     // The same model a second time makes it two in an archive.
-    run.arg("--smp=2").arg(model()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    run.args(["--smp=2"]).arg(model()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut run = run.spawn().unwrap();
     // Neither a new line nor /exit at the end: both are `bootlm run`'s to add.
     run.stdin.take().unwrap().write_all(b"2\nWhat is the capital of France?").unwrap();
     let output = run.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap().replace('\r', "");
     let conversation = [
+        "\ncores      2, computing with ",
         "\n✓  2 SmolLM2-135M-Instruct     98.4 MB    135M   Q4_1 llama     8192 ",
         " are free.\nWhich model? [1] 2\nSmolLM2-135M-Instruct.Q4_1.gguf: llama 135M Q4_1, 98.4 MB, context ",
         ">>> What is the capital of France?\nThe capital of France is Paris.\n\n>>> ",

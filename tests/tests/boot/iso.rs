@@ -15,11 +15,12 @@ fn iso(dir: &TempDir, test: &str) -> Option<PathBuf> {
 
 /// Boot `iso` from both media and look at what the prompt comes after.
 fn boots_from_both_media(iso: &Path, ovmf: Option<Ovmf>) {
-    for medium in [Medium::Cd, Medium::Stick] {
+    for (medium, processors) in [(Medium::Cd, 1), (Medium::Stick, 2)] {
         let boot = Boot::Iso { iso: iso.into(), medium, ovmf: ovmf.clone() };
-        let mut guest = Guest::boot(&Machine { memory_mib: 1024, ..machine(boot) });
+        let mut guest = Guest::boot(&Machine { memory_mib: 1024, processors, ..machine(boot) });
         let start = guest.prompt();
         assert!(start.contains("by Limine "), "{medium:?}: {start}");
+        assert!(start.contains(&format!("\ncores      {processors}, ")), "{medium:?}: {start}");
         let warning = "\ncommand line: there is no option tmep; did you mean temp?\n";
         assert!(start.contains(warning), "{medium:?}: {start}");
         let model = "\nSmolLM2-135M-Instruct.Q4_1.gguf: llama 135M Q4_1, 98.4 MB, context 2048 of 8192\n";

@@ -1,6 +1,7 @@
 //! Boots the real kernel in QEMU and talks to it.
 
 mod conversation;
+mod cores;
 mod damage;
 mod fault;
 mod iso;

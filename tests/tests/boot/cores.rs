@@ -1,0 +1,41 @@
+//! Machines with several cores: they come by both doors, meet, wait halted, and one of them goes wrong.
+
+use boot_tests::{Guest, machine, pvh_with};
+use regex::Regex;
+use tools::qemu::{self, Machine};
+
+/// Return what a machine of so many processors says that is started with these words, and its exit status.
+fn run(processors: usize, words: &str) -> (String, i32) {
+    Guest::boot(&Machine { processors, ..machine(pvh_with(words)) }).end()
+}
+
+#[test]
+fn cores_meet_ten_thousand_times_and_after_pauses() {
+    for (processors, words, n_cores) in
+        [(1, "", 1), (2, "", 2), (3, "", 3), (2, " cores=1", 1), (3, " cores=2", 2)]
+    {
+        let (said, status) = run(processors, &format!("selftest=cores{words}"));
+        let expected = Regex::new(&format!(r"^selftest cores: {n_cores} meet in \d+ ns: ok$")).unwrap();
+        assert!(expected.is_match(said.trim()), "{processors} processors{words}: {said}");
+        assert_eq!(status, 0);
+    }
+}
+
+#[test]
+fn a_number_of_cores_that_is_none_is_warned_of() {
+    let mut guest = Guest::boot(&machine(pvh_with("cores=all log=warn")));
+    let said = guest.prompt();
+    assert!(said.contains("cores=all is no number from 1 up; all of them compute"), "{said}");
+    guest.leave();
+}
+
+#[test]
+fn a_fault_on_another_core_stops_all_and_is_reported_once() {
+    let (said, status) = run(3, "selftest=ap-fault");
+    assert_eq!(said.matches("***").count(), 1, "{said}");
+    let (_, report) = said.split_once("*** ").unwrap();
+    assert!(report.starts_with("exception 14: page fault at 0x"), "{report}");
+    assert!(report.contains("reading 0x00000000deadb000: the page is not mapped"), "{report}");
+    assert!(Regex::new(r"\ncore [12]; heap: ").unwrap().is_match(report), "{report}");
+    assert_eq!(status, qemu::STATUS_FAULT, "{said}");
+}

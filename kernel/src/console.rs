@@ -1,7 +1,7 @@
 //! The person's terminal: the serial line, the screen and the keyboard as the shell's one [`Terminal`].
 //!
 //! Each may be missing. What is written goes to both, and what is typed anywhere goes to one conversation. Input is polled. While nothing
-//! comes the core halts for a millisecond at a time, so that a chat that waits costs next to nothing.
+//! comes the core halts for some milliseconds at a time, so that a chat that waits costs next to nothing.
 
 use alloc::collections::VecDeque;
 use core::{fmt, iter};
@@ -15,6 +15,9 @@ use crate::drivers::serial::Serial;
 
 /// What asks a terminal for the cursor's position (ECMA-48 8.3.35, DSR).
 const ASK_FOR_POSITION: &str = "\x1b[6n";
+
+/// How long a key may wait: less than a person notices.
+const KEY_PATIENCE_MS: u32 = 20;
 
 /// The terminal.
 pub(crate) struct Console {
@@ -42,6 +45,12 @@ impl Console {
     /// Return whether there is a device at all.
     fn is_there(&self) -> bool {
         self.serial.is_some() || self.keyboard.is_some() || self.screen.is_some()
+    }
+
+    /// Halt until something may have been typed, or a key may have waited.
+    fn halt(&self) {
+        let serial_ms = self.serial.as_ref().map_or(u32::MAX, Serial::patience_ms);
+        self.apic.wait(serial_ms.min(KEY_PATIENCE_MS));
     }
 
     /// Wait until all that was written has left.
@@ -95,13 +104,13 @@ impl Terminal for Console {
             if let Some(byte) = self.try_read() {
                 return Some(byte);
             }
-            self.apic.wait();
+            self.halt();
         }
     }
 
     fn wait(&mut self) -> bool {
         if self.is_there() {
-            self.apic.wait();
+            self.halt();
         }
         self.is_there()
     }

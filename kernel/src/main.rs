@@ -77,6 +77,9 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     let stack = memory.new_stack(STACK_BYTES);
     let exception_stacks = [(); ExceptionStack::COUNT].map(|()| memory.new_stack(ExceptionStack::BYTES));
     let apic = Apic::new(&mut memory, &clock);
+    if let Some(serial) = &mut serial {
+        serial.listen(&apic);
+    }
     let framebuffer = boot.framebuffer.as_ref().map(|found| Framebuffer::map(&mut memory, found));
     let n_cores = boot.option("cores").map_or(usize::MAX, n_cores);
     let arrived = wake::wake(&boot.other_cores, n_cores, &mut memory, &apic, &clock);

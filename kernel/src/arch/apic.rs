@@ -8,13 +8,13 @@ use core::sync::atomic::Ordering;
 
 use engine::platform::Clock;
 use x86_64::instructions::interrupts;
-use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
 
+use super::pic;
 use crate::memory::Memory;
 
-/// How long one wait lasts at most. In this time a serial line at 115200 baud brings fewer bytes than its port can hold (16).
-const WAIT_NS: u64 = 1_000_000;
+/// By how much the timer is measured.
+const MILLISECOND_NS: u64 = 1_000_000;
 
 /// Registers, by their offset in the memory-mapped page (table 12-1).
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +33,8 @@ enum Register {
 
 /// Bit 16 of a local vector table entry.
 const MASKED: u32 = 1 << 16;
+/// A local vector table entry whose vector the legacy interrupt controllers give.
+const EXTERNAL: u32 = 0b111 << 8;
 /// Bit 8 of the spurious vector register.
 const APIC_ENABLED: u32 = 1 << 8;
 /// The divide register's code for 16.
@@ -70,24 +72,21 @@ unsafe impl Sync for Access {}
 #[derive(Clone)]
 pub(crate) struct Apic {
     access: Access,
-    ticks_per_wait: u32,
+    ticks_per_millisecond: u32,
 }
 
 impl Apic {
     /// Return this core's APIC in the mode that the firmware chose, with the legacy interrupt controller shut out.
     pub(crate) fn new(memory: &mut Memory, clock: &dyn Clock) -> Self {
-        // The legacy controller first, while it is still listened to: QEMU otherwise keeps an interrupt of its pending for ever.
-        for mask_register in [0x21, 0xa1] {
-            // SAFETY: these are the mask registers of the two 8259s or nothing; nobody waits for their interrupts.
-            unsafe { Port::<u8>::new(mask_register).write(0xff) };
-        }
+        // First, while they are still listened to: QEMU otherwise keeps an interrupt of theirs pending for ever.
+        pic::set_up();
         let (page, mode) = ApicBase::read();
         let access = if mode.contains(ApicBaseFlags::X2APIC_ENABLE) {
             Access::Msr
         } else {
             Access::Memory(memory.map_device(page).cast())
         };
-        let mut apic = Self { access, ticks_per_wait: 0 };
+        let mut apic = Self { access, ticks_per_millisecond: 0 };
         apic.write(Register::SpuriousVector, APIC_ENABLED | SPURIOUS_VECTOR);
         apic.write(Register::Lint0Vector, MASKED);
         apic.write(Register::TimerVector, TIMER_VECTOR); // one-shot mode
@@ -95,18 +94,24 @@ impl Apic {
 
         apic.write(Register::TimerInitialCount, u32::MAX);
         let begin = clock.now_ns();
-        while clock.now_ns() - begin < WAIT_NS {
+        while clock.now_ns() - begin < MILLISECOND_NS {
             core::hint::spin_loop();
         }
-        apic.ticks_per_wait = u32::MAX - apic.read(Register::TimerCurrentCount);
+        apic.ticks_per_millisecond = u32::MAX - apic.read(Register::TimerCurrentCount);
         apic.write(Register::TimerInitialCount, 0);
         apic
     }
 
-    /// Halt until an interrupt comes, for a millisecond at most.
-    pub(crate) fn wait(&self) {
-        self.write(Register::TimerInitialCount, self.ticks_per_wait.max(1));
+    /// Halt until an interrupt comes, for so many milliseconds at most.
+    pub(crate) fn wait(&self, milliseconds: u32) {
+        let ticks = self.ticks_per_millisecond.saturating_mul(milliseconds);
+        self.write(Register::TimerInitialCount, ticks.max(1));
         self.halt();
+    }
+
+    /// Let in what the legacy interrupt controllers let in, or shut them out.
+    pub(crate) fn listen_to_legacy(&self, listen: bool) {
+        self.write(Register::Lint0Vector, if listen { EXTERNAL } else { MASKED });
     }
 
     /// Make the APIC of the core that calls ready to take interrupts in, in the mode that the first core's has.

@@ -1,7 +1,7 @@
 //! The interrupt descriptors: 32 exceptions that end in a report, and interrupts that only end a wait.
 //!
 //! Device interrupts carry no work here. They are let in at one place, the `hlt` of [`super::apic::Apic::wait`], and what woke it
-//! is found by polling; so their stub is a bare `iretq` that touches no register.
+//! is found by polling; so their stubs touch no register.
 
 use core::arch::naked_asm;
 
@@ -13,6 +13,7 @@ use x86_64::structures::idt::{Entry, HandlerFunc};
 
 use super::exceptions;
 use super::gdt::ExceptionStack;
+use super::pic;
 
 /// The exceptions that push an error code (Intel SDM vol. 3, table 6-1), one bit per vector.
 const HAS_ERROR_CODE: u32 = 1 << 8 | 0b11111 << 10 | 1 << 17 | 1 << 21 | 0b11 << 29;
@@ -36,12 +37,14 @@ pub(crate) fn load() {
 }
 
 fn build() -> Table {
+    let legacy = pic::FIRST_VECTOR.into()..usize::from(pic::FIRST_VECTOR + pic::N_LINES);
     let mut table = Table([Entry::missing(); 256]);
     for (vector, entry) in table.0.iter_mut().enumerate() {
         let (handler, stack) = match vector {
             DOUBLE_FAULT => (EXCEPTION_STUBS[vector], ExceptionStack::DoubleFault),
             NON_MASKABLE_INTERRUPT | MACHINE_CHECK => (EXCEPTION_STUBS[vector], ExceptionStack::Asynchronous),
             0..32 => (EXCEPTION_STUBS[vector], ExceptionStack::Common),
+            _ if legacy.contains(&vector) => (legacy_interrupt as Stub, ExceptionStack::Common),
             _ => (end_of_wait as Stub, ExceptionStack::Common),
         };
         // SAFETY: the stubs are written for interrupt gates, and `gdt` fills the stack that each names.
@@ -58,6 +61,12 @@ type Stub = unsafe extern "C" fn() -> !;
 #[unsafe(naked)]
 unsafe extern "C" fn end_of_wait() -> ! {
     naked_asm!("iretq")
+}
+
+/// Return likewise, and leave a note that a line of the legacy controllers works.
+#[unsafe(naked)]
+unsafe extern "C" fn legacy_interrupt() -> ! {
+    naked_asm!("mov byte ptr [rip + {note}], 1", "iretq", note = sym pic::HAS_INTERRUPTED)
 }
 
 /// Save the registers as an [`exceptions::Frame`] and report.

@@ -11,6 +11,7 @@ pub(crate) mod features;
 pub(crate) mod gdt;
 pub(crate) mod idt;
 mod mem;
+pub(crate) mod pic;
 pub(crate) mod stack;
 pub(crate) mod tsc;
 

@@ -7,12 +7,22 @@ use core::fmt;
 use arrayvec::ArrayVec;
 use uart_16550::backend::Backend;
 use uart_16550::spec::FIFO_SIZE;
-use uart_16550::spec::registers::{LSR, MCR, offsets};
+use uart_16550::spec::registers::{IER, LSR, MCR, offsets};
 use uart_16550::{BaudRate, Config, InitError, Uart16550};
 use x86_64::instructions::port::Port;
 
+use crate::arch::apic::Apic;
+use crate::arch::pic;
+
 /// The serial line to a person.
-pub(crate) struct Serial(Uart16550<Com1>);
+pub(crate) struct Serial {
+    port: Uart16550<Com1>,
+    /// Whether what is received ends a wait.
+    interrupts: bool,
+}
+
+/// The line of the legacy interrupt controllers that COM1 has on every PC.
+const INTERRUPT_LINE: u8 = 4;
 
 impl Serial {
     /// Return the port, set up; an error if no port answers.
@@ -27,10 +37,10 @@ impl Serial {
     /// # Errors
     /// When no port answers, or it cannot be that fast or slow.
     pub(crate) fn set_baud_rate(&mut self, bits_per_second: u32) -> Result<(), InitError> {
-        self.0.backend_mut().keep_input = true;
+        self.port.backend_mut().keep_input = true;
         let baud_rate = BaudRate::Custom(bits_per_second);
-        let done = self.0.init(Config { baud_rate, ..Config::default() });
-        self.0.backend_mut().keep_input = false;
+        let done = self.port.init(Config { baud_rate, ..Config::default() });
+        self.port.backend_mut().keep_input = false;
         done
     }
 
@@ -39,7 +49,38 @@ impl Serial {
         let port = Com1 { keep_input: false, kept: ArrayVec::new() };
         // SAFETY: COM1 is a serial port or nothing on every PC, and its registers touch no memory. There are two handles only
         // while a failure is reported, and then nothing returns to the first.
-        Self(unsafe { Uart16550::new_with_backend(port) })
+        Self { port: unsafe { Uart16550::new_with_backend(port) }, interrupts: false }
+    }
+
+    /// Let what is received end a wait on the core of `apic`, if the machine's interrupts get there: the port is asked for one to see.
+    pub(crate) fn listen(&mut self, apic: &Apic) {
+        pic::has_interrupted();
+        pic::listen_to(INTERRUPT_LINE);
+        apic.listen_to_legacy(true);
+        self.let_interrupt(IER::THR_EMPTY); // it is, so that this comes at once
+        apic.wait(1);
+        self.interrupts = pic::has_interrupted();
+        if self.interrupts {
+            self.let_interrupt(IER::DATA_READY);
+            log::info!("serial: what is received ends a wait");
+        } else {
+            self.let_interrupt(IER::empty());
+            log::info!("serial: no interrupt comes through; the line is looked at every millisecond");
+            pic::listen_to_none();
+            apic.listen_to_legacy(false);
+        }
+    }
+
+    /// Return for how many milliseconds nobody needs to look at the port when it is waited for with [`Apic::wait`].
+    ///
+    /// Without interrupts it is the time in which a line of 115200 baud brings fewer bytes than the port can hold (16).
+    pub(crate) fn patience_ms(&self) -> u32 {
+        if self.interrupts { u32::MAX } else { 1 }
+    }
+
+    fn let_interrupt(&mut self, when: IER) {
+        // SAFETY: an interrupt of this port only ends a wait.
+        unsafe { self.port.backend_mut().write(offsets::IER as u8, when.bits()) };
     }
 
     /// Return the next received byte if there is one.
@@ -47,28 +88,28 @@ impl Serial {
     /// The port holds 16 bytes. A hypervisor waits while they are full; on a real line what comes then is lost, so they are
     /// also looked at while something is being sent: a paste goes on while its start is shown.
     pub(crate) fn try_read(&mut self) -> Option<u8> {
-        let kept = &mut self.0.backend_mut().kept;
-        if kept.is_empty() { self.0.try_receive_byte().ok() } else { kept.pop_at(0) }
+        let kept = &mut self.port.backend_mut().kept;
+        if kept.is_empty() { self.port.try_receive_byte().ok() } else { kept.pop_at(0) }
     }
 
     /// Send `bytes`, and keep what is received while the port has no room for them.
     fn send(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let n_sent = self.0.send_bytes(rest);
+            let n_sent = self.port.send_bytes(rest);
             rest = &rest[n_sent..];
             if n_sent == 0
-                && !self.0.backend_mut().kept.is_full()
-                && let Ok(byte) = self.0.try_receive_byte()
+                && !self.port.backend_mut().kept.is_full()
+                && let Ok(byte) = self.port.try_receive_byte()
             {
-                self.0.backend_mut().kept.push(byte);
+                self.port.backend_mut().kept.push(byte);
             }
         }
     }
 
     /// Wait until everything written has left the port.
     pub(crate) fn flush(&mut self) {
-        while !self.0.lsr().contains(LSR::TRANSMITTER_EMPTY) {
+        while !self.port.lsr().contains(LSR::TRANSMITTER_EMPTY) {
             core::hint::spin_loop();
         }
     }

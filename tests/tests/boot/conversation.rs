@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use boot_tests::{Core, Guest, bootlm, kernel, model};
+use boot_tests::{Core, Guest, bootlm, kernel, machine, model, pvh_with};
 use regex::Regex;
 use tempfile::TempDir;
 
@@ -103,6 +103,14 @@ fn a_pipe_chooses_from_the_menu_is_answered_on_two_processors_and_left_at_its_en
         assert!(said.contains(part), "{part:?} is not in: {said}");
     }
     assert!(output.status.success(), "{}\n{said}", output.status);
+}
+
+#[test]
+fn the_serial_line_ends_a_wait() {
+    let mut guest = Guest::boot(&machine(pvh_with("log=info")));
+    let said = guest.prompt();
+    assert!(said.contains("serial: what is received ends a wait\n"), "{said}");
+    guest.leave();
 }
 
 #[test]

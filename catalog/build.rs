@@ -32,7 +32,8 @@ struct Model {
     kind: Kind,
     sampling: Table,
     demos: List<String>,
-    source: Option<Source>,
+    convert: Option<String>,
+    files: List<File>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,18 +47,20 @@ enum Kind {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read by Debug")]
-struct Source {
-    pypi: Pypi,
-    size_bytes: u64,
-    sha256: String,
+struct File {
+    name: String,
+    from: Origin,
+    size_bytes: Option<u64>,
+    sha256: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 #[expect(dead_code, reason = "read by Debug")]
-struct Pypi {
-    requirement: String,
-    member: String,
+enum Origin {
+    Pypi { requirement: String, member: String },
+    Hub { repo: String, revision: String, path: String },
+    Url(String),
 }
 
 /// A list, which is written as a slice.
@@ -90,7 +93,7 @@ fn main() {
     let default = default.unwrap_or_else(|| panic!("{CATALOG}: the default is none of the models"));
     let constants = format!(
         "/// Every known model, in the order of the file.\n\
-         pub const MODELS: &[Model] = {{ use Kind::*; {models:?} }};\n\
+         pub const MODELS: &[Model] = {{ use Kind::*; use Origin::*; {models:?} }};\n\
          /// The model that is meant when none is named.\n\
          pub const DEFAULT: &Model = &MODELS[{default}];\n"
     );

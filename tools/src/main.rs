@@ -11,7 +11,7 @@ use shell::Options;
 use tools::accel;
 use tools::bench::{self, Plan};
 use tools::chat;
-use tools::fetch;
+use tools::fetch::{self, FetchArgs};
 use tools::image::Image;
 use tools::limine::Limine;
 use tools::run::{self, Door, Firmware};
@@ -27,17 +27,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum CliCommand {
-    /// Get a known model into the models folder, or check the file that is there.
-    Fetch {
-        /// The model's name; the catalog's default where it is left out.
-        name: Option<String>,
-        /// Show the known models instead.
-        #[arg(long)]
-        list: bool,
-        /// The models folder.
-        #[arg(long, value_name = "DIR", default_value = "models")]
-        models_dir: PathBuf,
-    },
+    /// Get known models into the models folder, or check the files that are there.
+    Fetch(FetchArgs),
     /// Write an ISO that boots by BIOS and by UEFI.
     Image {
         #[command(flatten)]
@@ -190,20 +181,7 @@ fn main() -> ExitCode {
 
 fn carry_out(command: CliCommand) -> Result<()> {
     match command {
-        CliCommand::Fetch { list: true, .. } => {
-            print!("{}", fetch::list());
-            Ok(())
-        }
-        CliCommand::Fetch { name, models_dir, .. } => {
-            let model = name.map_or(Ok(catalog::DEFAULT), |name| {
-                catalog::find(&name).with_context(|| {
-                    format!("no model is called {name}; `bootlm fetch --list` shows those that are known")
-                })
-            })?;
-            let path = fetch::fetch(model, &models_dir)?;
-            eprintln!("{}: as the catalog says", path.display());
-            Ok(())
-        }
+        CliCommand::Fetch(args) => fetch::run(&args),
         CliCommand::Image { source, output } => {
             let models = write_image(&source, &output)?;
             eprintln!("{}: {} model(s)", output.display(), models.len());

@@ -20,6 +20,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::mem;
 
+mod answer;
 mod answer_grammar;
 mod chat;
 mod commands;
@@ -45,6 +46,7 @@ mod tests;
 mod units;
 mod utf8;
 
+pub use answer::answer;
 pub use options::{Options, option};
 pub use terminal::{Host, Machine, ModelFile, ScreenSize, Terminal};
 

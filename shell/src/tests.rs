@@ -12,7 +12,7 @@ use engine::testing::ChainModel;
 
 use crate::start::RESERVE_BYTES;
 use crate::testing::script::{Kind, Script};
-use crate::{Ending, Host, Machine, ModelFile, Options, run};
+use crate::{Ending, Host, Machine, ModelFile, Options, answer, run};
 
 /// What the machine has logged.
 pub(crate) const LOG: &str = "[    0.000] loader: Script 1.0\n";
@@ -400,4 +400,39 @@ fn talks_with_the_default_model() {
     assert_shows(&output, "decode: 7 tokens");
     let second = output.split("capital of?\n").nth(1).unwrap().lines().next().unwrap();
     assert!(second.contains("France"), "{output}");
+}
+
+#[test]
+fn one_answer_is_shown_alone_and_what_goes_wrong_is_no_part_of_it() {
+    let (hello, other) = (ChainModel::answers("Hello!").file(), ChainModel::answers("Other").file());
+    let options = |settings: &[(&str, &str)]| Options {
+        prompt: Some("/help".into()),
+        settings: settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        ..Options::default()
+    };
+    let answers = |files: &[(&str, &[u8])], free_memory, options: &Options| {
+        let mut script = Script::piped("");
+        let mut copies: Vec<_> = files.iter().map(|(_, bytes)| bytes.to_vec()).collect();
+        let named = files.iter().zip(&mut copies);
+        let mut files: Vec<_> =
+            named.map(|((name, _), bytes)| ModelFile { name, bytes, may_change: true }).collect();
+        let outcome = on_machine_with(free_memory, Host::Program, |machine| {
+            answer(&mut script, machine, &mut files, options)
+        });
+        (script.output().to_string(), outcome)
+    };
+    let alone: &[(&str, &[u8])] = &[("a.gguf", &hello)];
+    assert_eq!(answers(alone, u64::MAX, &options(&[])), ("Hello!\n".into(), Ok(())));
+    assert_eq!(answers(alone, u64::MAX, &options(&[("max_tokens", "2")])), ("He\n".into(), Ok(())));
+    for (files, free_memory, settings, reason) in [
+        (alone, u64::MAX, [("temp", "hot")].as_slice(), "temp"),
+        (alone, 1_000, &[], "memory"),
+        (&[], u64::MAX, &[], "no model"),
+        (&[("a.gguf", &hello[..100])], u64::MAX, &[], "a.gguf: "),
+        (&[("a.gguf", &hello), ("b.gguf", &other)], u64::MAX, &[], "2 models"),
+    ] {
+        let (shown, outcome) = answers(files, free_memory, &options(settings));
+        assert_eq!(shown, "", "{reason}");
+        assert!(outcome.as_ref().unwrap_err().contains(reason), "{reason:?} is not in {outcome:?}");
+    }
 }

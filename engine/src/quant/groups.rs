@@ -33,6 +33,11 @@ pub struct GroupBlock<'a> {
 }
 
 impl<'a> Groups<'a> {
+    /// Return how many bytes quants and scales take.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        (size_of_val(self.quants) + size_of_val(self.scales)) as u64
+    }
+
     /// Return whether groups of `len` weights are ones that can be computed with.
     pub fn is_group_len(len: usize) -> bool {
         len >= QK && len.is_power_of_two()

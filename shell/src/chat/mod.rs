@@ -12,7 +12,7 @@ mod likelihood;
 mod tests;
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use engine::Token;
@@ -47,6 +47,14 @@ pub(crate) struct Chat<'m> {
     pub(crate) shows_stats: bool,
     /// What to try first with this model.
     pub(crate) demos: &'static [&'static str],
+}
+
+/// What came of an answer.
+struct Outcome {
+    ending: Ending,
+    n_decoded: usize,
+    /// How many of the oldest tokens were forgotten to make room for it.
+    n_shifted: usize,
 }
 
 impl<'m> Chat<'m> {
@@ -86,6 +94,23 @@ impl<'m> Chat<'m> {
         if let Err(sentence) = self.answer(console) {
             self.conversation.exchanges.pop();
             writeln!(console, "{sentence}");
+        }
+    }
+
+    /// Say `text` to the model and show its answer, without a word about it.
+    ///
+    /// # Errors
+    /// A sentence, when the message could not be read, or when the answer broke off.
+    pub(crate) fn say_once(&mut self, console: &mut Console, text: &str) -> Result<(), String> {
+        self.conversation.exchanges.push(Exchange { message: text.into(), answer: Vec::new() });
+        match self.respond(console)?.ending {
+            Ending::Done | Ending::StopString | Ending::MaxTokens => Ok(()),
+            Ending::Stopped => Err("stopped".into()),
+            Ending::DeadEnd => Err("no token of the model leads on under the grammar".into()),
+            Ending::ContextFull => {
+                Err(format!("the {} tokens of the context are full", self.session.n_ctx()))
+            }
+            Ending::Failed(error) => Err(error.to_string()),
         }
     }
 
@@ -204,38 +229,13 @@ impl<'m> Chat<'m> {
         self.conversation.written(&self.template, self.tokenizer)
     }
 
-    /// Read what is new in the conversation, and show the answer, or the rest of the answer, to its last message.
+    /// Read what is new in the conversation, show the answer, or the rest of the answer, to its last message, and say what there
+    /// is to say about it.
     ///
     /// # Errors
     /// A sentence for the person, when the conversation could not be read; nothing was answered then.
     fn answer(&mut self, console: &mut Console) -> Result<(), String> {
-        self.conversation.recall_message(&self.template, self.tokenizer);
-        let mut written = self.written();
-        let n_forgotten = self.make_room(&mut written)?;
-        if n_forgotten > 0 {
-            writeln!(console, "[the context is full: the oldest {n_forgotten} tokens are forgotten]");
-        }
-        let clock = self.machine.clock;
-        let start_ns = clock.now_ns();
-        let n_reused = self.session.keep_common(&written.tokens);
-        let new = &written.tokens[n_reused..];
-        match self.session.eval(new, &mut || !console.interrupted()) {
-            Ok(Some(_)) => {}
-            Ok(None) => return Err("[stopped before all was read; the conversation is as it was]".into()),
-            Err(error) => return Err(format!("The message cannot be read: {error}")),
-        }
-        let read_ns = clock.now_ns();
-        let (ending, leftover, n_shifted) = self.generate(console, &written);
-        let n_decoded = leftover.tokens.len();
-        if let Some(last) = self.conversation.exchanges.last_mut() {
-            last.answer.extend(leftover.tokens);
-        }
-        self.conversation.n_forgotten += n_shifted;
-        self.last_turn = Some(Turn {
-            prefill: Phase { n_tokens: new.len(), ns: read_ns - start_ns },
-            n_reused,
-            decode: Phase { n_tokens: n_decoded, ns: clock.now_ns() - read_ns },
-        });
+        let Outcome { ending, n_decoded, n_shifted } = self.respond(console)?;
         if n_shifted > 0 {
             writeln!(console, "[the context was full: the oldest {n_shifted} tokens are forgotten]");
         }
@@ -263,6 +263,41 @@ impl<'m> Chat<'m> {
             writeln!(console, "[{}, context {}/{n_ctx}]", turn.in_a_line(), self.session.n_past());
         }
         Ok(())
+    }
+
+    /// Read what is new in the conversation, and show the answer, or the rest of the answer, to its last message.
+    ///
+    /// # Errors
+    /// A sentence for the person, when the conversation could not be read; nothing was answered then.
+    fn respond(&mut self, console: &mut Console) -> Result<Outcome, String> {
+        self.conversation.recall_message(&self.template, self.tokenizer);
+        let mut written = self.written();
+        let n_forgotten = self.make_room(&mut written)?;
+        if n_forgotten > 0 {
+            writeln!(console, "[the context is full: the oldest {n_forgotten} tokens are forgotten]");
+        }
+        let clock = self.machine.clock;
+        let start_ns = clock.now_ns();
+        let n_reused = self.session.keep_common(&written.tokens);
+        let new = &written.tokens[n_reused..];
+        match self.session.eval(new, &mut || !console.interrupted()) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err("[stopped before all was read; the conversation is as it was]".into()),
+            Err(error) => return Err(format!("The message cannot be read: {error}")),
+        }
+        let read_ns = clock.now_ns();
+        let (ending, leftover, n_shifted) = self.generate(console, &written);
+        let n_decoded = leftover.tokens.len();
+        if let Some(last) = self.conversation.exchanges.last_mut() {
+            last.answer.extend(leftover.tokens);
+        }
+        self.conversation.n_forgotten += n_shifted;
+        self.last_turn = Some(Turn {
+            prefill: Phase { n_tokens: new.len(), ns: read_ns - start_ns },
+            n_reused,
+            decode: Phase { n_tokens: n_decoded, ns: clock.now_ns() - read_ns },
+        });
+        Ok(Outcome { ending, n_decoded, n_shifted })
     }
 
     /// Forget the oldest turns where `written` leaves no room for an answer, and return how many tokens these were.

@@ -61,6 +61,11 @@ impl Tensor<'_> {
             found: format!("{} (ggml type {})", TensorType::ggml_name(self.ggml_type), self.ggml_type),
         })
     }
+
+    /// Return how many bytes the weights take, their scales among them; none where the type is not supported.
+    pub fn size_bytes(&self) -> u64 {
+        self.groups.map_or(self.bytes.len() as u64, |groups| groups.size_bytes())
+    }
 }
 
 /// A parsed file. Having one tells that metadata and tensors lie inside the file and that no name occurs twice.

@@ -4,93 +4,175 @@
 //! Which tokens they are does not matter to the time, so they are any. Tokenizer and sampler are not part of it.
 
 use std::fmt;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use engine::cpu::{Isa, Kernels};
-use engine::format::gguf::{self, Gguf};
+use clap::ValueEnum;
+use engine::cpu::Isa;
+use engine::format::gguf::Gguf;
 use engine::model::Model;
 use engine::platform::Workers;
 use engine::session::Session;
+use serde::Serialize;
 
-use crate::chat::load;
+use crate::model_files::ModelFiles;
 use crate::workers::Pool;
 
-/// What is measured; the numbers of tokens are those of llama-bench's options.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// Tokens of the prompt that is read; none is read where this is 0.
-    pub n_prompt: usize,
-    /// Tokens that are written; none are where this is 0.
-    pub n_gen: usize,
+/// What can be asked of `bootlm bench`; the numbers of tokens are those of llama-bench's options.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Model files, measured one after the other.
+    #[arg(required = true, value_name = "FILE")]
+    models: Vec<PathBuf>,
+    /// Tokens of a prompt to read; 0 for none.
+    #[arg(short = 'p', long, value_name = "N", default_value_t = 512)]
+    n_prompt: usize,
+    /// Tokens to write; 0 for none.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
+    n_gen: usize,
     /// Tokens that the context holds before.
-    pub n_depth: usize,
+    #[arg(short = 'd', long, value_name = "N", default_value_t = 0)]
+    n_depth: usize,
     /// How often each is measured, after once without.
-    pub repetitions: usize,
-    /// How many threads compute; all that this process may use where it is left out.
-    pub threads: Option<usize>,
+    #[arg(short, long, value_name = "N", default_value_t = 5)]
+    repetitions: usize,
+    /// Threads that compute, as in 1,2,4; all that there are where it is left out.
+    #[arg(short, long, value_name = "N", value_delimiter = ',')]
+    threads: Vec<usize>,
+    /// How the results are written; json and csv have llama-bench's names where they mean the same.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
 }
 
-/// A kind of work, and how fast it went.
+/// How the results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For a person.
+    Table,
+    /// A list with an object per test.
+    Json,
+    /// A row per test, without the single samples.
+    Csv,
+}
+
+/// A kind of work on a number of threads, and how long it took.
+#[derive(Debug, Serialize)]
 struct Row {
-    test: String,
-    /// Tokens per second, once per repetition.
-    speeds: Vec<f64>,
+    #[serde(flatten)]
+    record: Record,
+    samples_ns: Vec<u64>,
+    /// Tokens per second.
+    samples_ts: Vec<f64>,
     /// Weights that are read for each token, where the tokens come one at a time.
+    #[serde(skip)]
     token_bytes: Option<u64>,
 }
 
-/// Measure how fast the model in `path` runs, and print a table.
-pub fn bench(path: &Path, plan: Plan) -> Result<()> {
-    let workers = plan.threads.map_or_else(Pool::of_this_host, Pool::new);
-    let mut loaded = load(&[path])?;
-    let file = &mut loaded.files[0];
-    if loaded.may_change {
-        gguf::interleave(file, &workers, Kernels::detect(), &mut |_, _| {});
-    }
-    let gguf = Gguf::parse(file).with_context(|| format!("{}", path.display()))?;
-    let model = Model::load(&gguf).with_context(|| format!("{}", path.display()))?;
-    let n_ctx = plan.n_depth + plan.n_prompt.max(plan.n_gen);
-    ensure!(n_ctx > 0 && plan.repetitions > 0, "there is nothing to measure");
-    let mut session = Session::new(&model, &workers, n_ctx).context("a session")?;
+/// What is written of a test but its single samples, under llama-bench's names; `isa` is ours.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Record {
+    model_filename: String,
+    model_type: String,
+    model_size: u64,
+    model_n_params: u64,
+    isa: String,
+    n_threads: usize,
+    n_prompt: usize,
+    n_gen: usize,
+    n_depth: usize,
+    avg_ns: u64,
+    stddev_ns: u64,
+    avg_ts: f64,
+    stddev_ts: f64,
+}
 
-    println!(
-        "{} {:.1}M {}, {:.1} MB, on {} threads with {}",
-        model.architecture(),
-        model.n_params() as f64 / 1e6,
-        model.file_type(),
-        model.size_bytes() as f64 / 1e6,
-        workers.count(),
-        Isa::detect()
-    );
-    println!("| test          |              tokens/s |     best |   GB/s |");
-    println!("| ------------- | --------------------: | -------: | -----: |");
+/// Carry out `bootlm bench`.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    ensure!(args.repetitions > 0 && args.n_prompt + args.n_gen > 0, "there is nothing to measure");
+    let mut rows = Vec::new();
+    let mut csv = csv::Writer::from_writer(io::stdout());
+    for path in &args.models {
+        measure(path, args, &mut |row| {
+            match args.output {
+                Output::Table => println!("{row}"),
+                Output::Csv => {
+                    csv.serialize(&row.record).context("CSV")?;
+                    csv.flush().context("CSV")?;
+                }
+                Output::Json => rows.push(row),
+            }
+            Ok(())
+        })?;
+    }
+    if args.output == Output::Json {
+        println!("{}", serde_json::to_string_pretty(&rows).context("JSON")?);
+    }
+    Ok(())
+}
+
+/// Measure how fast the model in `path` runs, and hand over each test when it is done.
+fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()>) -> Result<()> {
+    let name = || path.display().to_string();
+    let pools = match args.threads[..] {
+        [] => vec![Pool::of_this_host()],
+        ref counts => counts.iter().map(|&count| Pool::new(count)).collect(),
+    };
+    let mut files = ModelFiles::load(path)?;
+    files.interleave(&pools[0]);
+    let gguf = files.gguf().with_context(name)?;
+    let model = Model::load(&gguf).with_context(name)?;
+    let n_ctx = args.n_depth + args.n_prompt.max(args.n_gen);
+    let record = Record {
+        model_filename: name(),
+        model_type: format!(
+            "{} {:.1}M {}",
+            model.architecture(),
+            model.n_params() as f64 / 1e6,
+            model.file_type()
+        ),
+        model_size: model.size_bytes(),
+        model_n_params: model.n_params(),
+        isa: Isa::detect().to_string(),
+        n_depth: args.n_depth,
+        ..Record::default()
+    };
+    if args.output == Output::Table {
+        let Record { model_type, model_size, isa, .. } = &record;
+        println!("{model_type}, {:.1} MB, with {isa}", *model_size as f64 / 1e6);
+        println!("| threads | test          |              tokens/s |     best |   GB/s |");
+        println!("| ------: | ------------- | --------------------: | -------: | -----: |");
+    }
     let n_vocab = model.hparams().n_vocab;
     let tokens: Vec<_> = (0..n_ctx).map(|i| (i * 7919 % n_vocab) as u32).collect();
-    if plan.n_depth > 0 {
-        read(&mut session, &tokens[..plan.n_depth])?;
-    }
-    for (name, n_tokens, chunk, token_bytes) in
-        [("pp", plan.n_prompt, plan.n_prompt, None), ("tg", plan.n_gen, 1, Some(read_bytes(&gguf)))]
-    {
-        if n_tokens == 0 {
-            continue;
+    for workers in &pools {
+        let mut session = Session::new(&model, workers, n_ctx).context("a session")?;
+        if args.n_depth > 0 {
+            read(&mut session, &tokens[..args.n_depth])?;
         }
-        let mut speeds = Vec::new();
-        for repetition in 0..=plan.repetitions {
-            session.truncate(plan.n_depth);
-            let start = Instant::now();
-            for tokens in tokens[..n_tokens].chunks(chunk) {
-                read(&mut session, tokens)?;
+        // A prompt is read at once, an answer token by token.
+        for (n_prompt, n_gen) in [(args.n_prompt, 0), (0, args.n_gen)] {
+            let n_tokens = n_prompt + n_gen;
+            if n_tokens == 0 {
+                continue;
             }
-            // The first one brings the file into memory and the processor up to speed.
-            if repetition > 0 {
-                speeds.push(n_tokens as f64 / start.elapsed().as_secs_f64());
+            let chunk = n_prompt.max(1);
+            let mut samples_ns = Vec::new();
+            for repetition in 0..=args.repetitions {
+                session.truncate(args.n_depth);
+                let start = Instant::now();
+                for tokens in tokens[..n_tokens].chunks(chunk) {
+                    read(&mut session, tokens)?;
+                }
+                // The first one brings the file into memory and the processor up to speed.
+                if repetition > 0 {
+                    samples_ns.push(start.elapsed().as_nanos() as u64);
+                }
             }
+            let record = Record { n_threads: workers.count(), n_prompt, n_gen, ..record.clone() };
+            done(Row::new(record, samples_ns, (n_gen > 0).then(|| read_bytes(&gguf))))?;
         }
-        let depth = if plan.n_depth > 0 { format!(" @ d{}", plan.n_depth) } else { String::new() };
-        println!("{}", Row { test: format!("{name}{n_tokens}{depth}"), speeds, token_bytes });
     }
     Ok(())
 }
@@ -108,11 +190,28 @@ fn read_bytes(gguf: &Gguf<'_>) -> u64 {
     gguf.tensors().filter(|tensor| is_read(&tensor.name)).map(|tensor| tensor.bytes.len() as u64).sum()
 }
 
+impl Row {
+    fn new(record: Record, samples_ns: Vec<u64>, token_bytes: Option<u64>) -> Self {
+        let n_tokens = (record.n_prompt + record.n_gen) as f64;
+        let samples_ts: Vec<_> = samples_ns.iter().map(|&ns| n_tokens * 1e9 / ns as f64).collect();
+        let (avg_ts, stddev_ts) = mean_and_deviation(&samples_ts);
+        let all_ns: Vec<_> = samples_ns.iter().map(|&ns| ns as f64).collect();
+        let (avg_ns, stddev_ns) = mean_and_deviation(&all_ns);
+        let record =
+            Record { avg_ns: avg_ns as u64, stddev_ns: stddev_ns as u64, avg_ts, stddev_ts, ..record };
+        Self { record, samples_ns, samples_ts, token_bytes }
+    }
+}
+
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mean, deviation) = mean_and_deviation(&self.speeds);
-        let best = self.speeds.iter().copied().fold(0.0, f64::max);
-        write!(f, "| {:<13} | {mean:>10.2} ± {deviation:>8.2} | {best:>8.2} | ", self.test)?;
+        let Record { n_threads, n_prompt, n_gen, n_depth, avg_ts, stddev_ts, .. } = self.record;
+        let mut test = if n_prompt > 0 { format!("pp{n_prompt}") } else { format!("tg{n_gen}") };
+        if n_depth > 0 {
+            test += &format!(" @ d{n_depth}");
+        }
+        let best = self.samples_ts.iter().copied().fold(0.0, f64::max);
+        write!(f, "| {n_threads:>7} | {test:<13} | {avg_ts:>10.2} ± {stddev_ts:>8.2} | {best:>8.2} | ")?;
         match self.token_bytes {
             Some(bytes) => write!(f, "{:>6.2} |", best * bytes as f64 / 1e9),
             None => write!(f, "{:>6} |", ""),
@@ -133,10 +232,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_tells_mean_deviation_best_and_bandwidth() {
-        let row = Row { test: "tg2".into(), speeds: vec![10.0, 12.0, 14.0], token_bytes: Some(500_000_000) };
-        assert_eq!(row.to_string(), "| tg2           |      12.00 ±     2.00 |    14.00 |   7.00 |");
-        let row = Row { test: "pp8".into(), speeds: vec![10.0], token_bytes: None };
-        assert_eq!(row.to_string(), "| pp8           |      10.00 ±     0.00 |    10.00 |        |");
+    fn a_row_tells_threads_mean_deviation_best_and_bandwidth() {
+        let record = Record { n_threads: 2, n_gen: 2, ..Record::default() };
+        let row = Row::new(record, vec![200_000_000, 100_000_000, 1_000_000_000 / 15], Some(500_000_000));
+        assert_eq!(
+            row.to_string(),
+            "|       2 | tg2           |      20.00 ±    10.00 |    30.00 |  15.00 |"
+        );
+        let record = Record { n_threads: 1, n_prompt: 8, n_depth: 4, ..Record::default() };
+        let row = Row::new(record, vec![800_000_000], None);
+        assert_eq!(
+            row.to_string(),
+            "|       1 | pp8 @ d4      |      10.00 ±     0.00 |    10.00 |        |"
+        );
     }
 }

@@ -15,29 +15,43 @@ use crate::workers::Pool;
 
 /// Hold a conversation with one of the models in `paths` over stdin and stdout, as `options` ask for it.
 pub fn chat(paths: &[PathBuf], options: &Options) -> Result<()> {
-    let clock = HostClock { start: Instant::now() };
-    let workers = Pool::of_this_host();
+    let host = ThisHost::new();
     let mut loaded = load(paths)?;
     let names: Vec<_> =
         paths.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy()).collect();
     let named = names.iter().zip(&mut loaded.files);
     let may_change = loaded.may_change;
     let mut files: Vec<_> = named.map(|(name, bytes)| ModelFile { name, bytes, may_change }).collect();
-    let machine = Machine {
-        clock: &clock,
-        workers: &workers,
-        entropy: &HostEntropy,
-        free_memory: &|| meminfo_bytes("MemAvailable:").unwrap_or(u64::MAX),
-        memory_bytes: meminfo_bytes("MemTotal:").unwrap_or(u64::MAX),
-        host: Host::Program,
-    };
 
     let saved = SavedTerminal::save().context("the terminal at stdin")?;
     if let Some(saved) = &saved {
         saved.enter_raw_mode().context("the terminal at stdin")?;
     }
-    shell::run(&mut StdTerminal::default(), &machine, &mut files, options);
+    shell::run(&mut StdTerminal::default(), &host.machine(), &mut files, options);
     Ok(())
+}
+
+/// This host as the machine of a conversation.
+pub(crate) struct ThisHost {
+    clock: HostClock,
+    pub(crate) workers: Pool,
+}
+
+impl ThisHost {
+    pub(crate) fn new() -> Self {
+        Self { clock: HostClock { start: Instant::now() }, workers: Pool::of_this_host() }
+    }
+
+    pub(crate) fn machine(&self) -> Machine<'_> {
+        Machine {
+            clock: &self.clock,
+            workers: &self.workers,
+            entropy: &HostEntropy,
+            free_memory: &|| meminfo_bytes("MemAvailable:").unwrap_or(u64::MAX),
+            memory_bytes: meminfo_bytes("MemTotal:").unwrap_or(u64::MAX),
+            host: Host::Program,
+        }
+    }
 }
 
 /// Model files in memory, whatever becomes of them there: on disk they stay as they are.
@@ -58,9 +72,10 @@ pub(crate) fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Loaded> {
     }
     let all_bytes: u64 = files.iter().map(|(.., n_bytes)| n_bytes).sum();
     let may_change = meminfo_bytes("MemAvailable:").is_some_and(|free_bytes| all_bytes <= free_bytes / 2);
-    let bring = if may_change && files.len() == 1 { read } else { map };
+    let reads = may_change && files.len() == 1;
     let bring = |(path, file, n_bytes): (&Path, File, u64)| {
-        bring(file, n_bytes as usize).with_context(|| format!("cannot read the model {}", path.display()))
+        let brought = if reads { read(file, n_bytes as usize) } else { map(&file) };
+        brought.with_context(|| format!("cannot read the model {}", path.display()))
     };
     Ok(Loaded { files: files.into_iter().map(bring).collect::<Result<_>>()?, may_change })
 }
@@ -75,10 +90,10 @@ fn read(mut file: File, n_bytes: usize) -> Result<MmapMut> {
 }
 
 /// Return `file` as memory of our own, read where it is looked at.
-fn map(file: File, _: usize) -> Result<MmapMut> {
+pub(crate) fn map(file: &File) -> Result<MmapMut> {
     // SAFETY: the map is private. Another program that changes the file meanwhile would change these bytes, which no mapping can
     // rule out; model files are replaced by renaming and not written in place.
-    Ok(unsafe { MmapOptions::new().map_copy(&file) }?)
+    Ok(unsafe { MmapOptions::new().map_copy(file) }?)
 }
 
 /// Time since the program started.

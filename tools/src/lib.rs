@@ -7,7 +7,8 @@
 //!    models for a boot without a boot loader, [`run`] starts it all and holds the console.
 //! 4. [`desk`] types at a machine's keyboard and reads its screen, [`screenshot`] photographs it.
 //! 5. [`chat`] is the same engine and shell as an ordinary program, over a [`terminal`] and the [`workers`] of this host;
-//!    [`bench`] is the engine alone, timed.
+//!    [`generate`] is one answer of it. [`inspect`] tells what is in a model file, [`perplexity`] how well it foresees a text,
+//!    [`bench`] how fast it does.
 //!
 //! Nothing here reads a format by hand that a kept library reads, and nothing here knows what a tensor is.
 
@@ -16,13 +17,18 @@ pub mod bench;
 pub mod chat;
 pub mod desk;
 pub mod fetch;
+pub mod generate;
 pub mod image;
 pub mod initrd;
+pub mod inspect;
 pub mod limine;
+mod model_files;
+pub mod perplexity;
 pub mod process;
 pub mod progress;
 pub mod qemu;
 pub mod run;
 pub mod screenshot;
 pub mod terminal;
+pub mod tuning;
 pub mod workers;

@@ -9,13 +9,17 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use shell::Options;
 use tools::accel;
-use tools::bench::{self, Plan};
+use tools::bench::{self, BenchArgs};
 use tools::chat;
 use tools::fetch::{self, FetchArgs};
+use tools::generate::{self, GenerateArgs};
 use tools::image::Image;
+use tools::inspect::{self, InspectArgs};
 use tools::limine::Limine;
+use tools::perplexity::{self, PerplexityArgs};
 use tools::run::{self, Door, Firmware};
 use tools::screenshot;
+use tools::tuning::Tuning;
 
 /// Get models, build boot images, boot them in QEMU, and talk to a model on this host or measure its speed.
 #[derive(Debug, Parser)]
@@ -73,27 +77,14 @@ enum CliCommand {
         #[command(flatten)]
         wishes: Wishes,
     },
-    /// Measure how fast a model runs on this host, as llama-bench does.
-    Bench {
-        /// GGUF files, measured one after the other.
-        #[arg(required = true, value_name = "FILE")]
-        models: Vec<PathBuf>,
-        /// Tokens of a prompt to read; 0 for none.
-        #[arg(short = 'p', long, value_name = "N", default_value_t = 512)]
-        n_prompt: usize,
-        /// Tokens to write; 0 for none.
-        #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
-        n_gen: usize,
-        /// Tokens that the context holds before.
-        #[arg(short = 'd', long, value_name = "N", default_value_t = 0)]
-        n_depth: usize,
-        /// How often each is measured.
-        #[arg(short, long, value_name = "N", default_value_t = 5)]
-        repetitions: usize,
-        /// Threads that compute; all that there are where it is left out.
-        #[arg(short, long, value_name = "N")]
-        threads: Option<usize>,
-    },
+    /// Let a model answer once, on stdout and with nothing else there.
+    Generate(GenerateArgs),
+    /// Show what model files hold: shape, tokenizer, tensors, and the memory that they take to run.
+    Inspect(InspectArgs),
+    /// Measure how well a model foresees a text, as llama-perplexity does.
+    Perplexity(PerplexityArgs),
+    /// Measure how fast models run on this host, as llama-bench does.
+    Bench(BenchArgs),
 }
 
 /// What a conversation begins with, by the names of the kernel's command line.
@@ -108,18 +99,8 @@ struct Wishes {
     /// Leave after the answer to that.
     #[arg(long, requires = "prompt")]
     once: bool,
-    /// The system message.
-    #[arg(long, value_name = "TEXT")]
-    system: Option<String>,
-    /// The size of the context, in tokens.
-    #[arg(long, value_name = "TOKENS")]
-    n_ctx: Option<NonZero<usize>>,
-    /// How freely to draw tokens; 0 takes the likeliest.
-    #[arg(long, value_name = "0 to 2")]
-    temp: Option<String>,
-    /// The seed of the draw.
-    #[arg(long)]
-    seed: Option<String>,
+    #[command(flatten)]
+    tuning: Tuning,
     /// Whether the terminal shows UTF-8; it is asked where this is left out.
     #[arg(long, value_name = "on|off", action = ArgAction::Set, value_parser = parse_on_off)]
     utf8: Option<bool>,
@@ -127,18 +108,12 @@ struct Wishes {
 
 impl Wishes {
     fn options(self) -> Options {
-        let settings = [("temp", self.temp), ("seed", self.seed)];
-        let given = settings.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?)));
         Options {
             model: self.model,
             prompt: self.prompt,
             once: self.once,
-            system: self.system,
-            n_ctx: self.n_ctx.map(NonZero::get),
-            settings: given.collect(),
             utf8: self.utf8,
-            pipe: false, // the terminal itself knows
-            warnings: Vec::new(),
+            ..self.tuning.options()
         }
     }
 }
@@ -208,10 +183,10 @@ fn carry_out(command: CliCommand) -> Result<()> {
             build_dir: source.build_dir,
         }),
         CliCommand::Chat { models, wishes } => chat::chat(&models, &wishes.options()),
-        CliCommand::Bench { models, n_prompt, n_gen, n_depth, repetitions, threads } => {
-            let plan = Plan { n_prompt, n_gen, n_depth, repetitions, threads };
-            models.iter().try_for_each(|model| bench::bench(model, plan))
-        }
+        CliCommand::Generate(args) => generate::run(args),
+        CliCommand::Inspect(args) => inspect::run(&args),
+        CliCommand::Perplexity(args) => perplexity::run(&args),
+        CliCommand::Bench(args) => bench::run(&args),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod chat;
 pub mod desk;
 pub mod fetch;
 pub mod generate;
+pub mod gguf;
 pub mod image;
 pub mod initrd;
 pub mod inspect;

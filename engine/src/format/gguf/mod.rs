@@ -20,6 +20,7 @@ use crate::cpu::Kernels;
 use crate::format::reader::Reader;
 use crate::quant::{Groups, RowLayout, TensorType};
 pub use interleave::interleave;
+pub use reader::Entry;
 use reader::Placed;
 pub(crate) use value::Layout;
 pub use value::{Array, Strings, Value};
@@ -200,8 +201,32 @@ impl<'a> Gguf<'a> {
     }
 }
 
+/// Return the metadata of `file` in their order, each value as the file encodes it, for one who copies them.
+///
+/// # Errors
+/// When the file is not GGUF, of another version, cut short within them, or contradicts itself.
+pub fn entries(file: &[u8]) -> Result<Vec<Entry<'_>>, Error> {
+    let (mut reader, _, n_metadata) = open(file)?;
+    (0..n_metadata).map(|_| reader.entry()).collect()
+}
+
 /// Return the metadata and the tensors of `file`.
 fn read(file: &[u8]) -> Result<(HashMap<&str, Value<'_>>, Vec<Placed<'_>>), Error> {
+    let (mut reader, n_tensors, n_metadata) = open(file)?;
+    let metadata = reader.metadata(n_metadata)?;
+    let alignment = match metadata.get("general.alignment") {
+        None => DEFAULT_ALIGNMENT,
+        Some(&Value::Unsigned(alignment)) if alignment.is_power_of_two() => alignment,
+        Some(other) => {
+            return Err(bad_value("general.alignment", "a power of two", other.to_string()));
+        }
+    };
+    let tensors = reader.tensors(n_tensors, alignment)?;
+    Ok((metadata, tensors))
+}
+
+/// Return a reader that stands before the metadata of `file`, and how many tensors and metadata there are.
+fn open(file: &[u8]) -> Result<(Reader<'_>, u64, u64), Error> {
     let mut reader = Reader { file, at: 0 };
     if file.get(..4) != Some(b"GGUF") {
         let found = readable(&file[..file.len().min(4)]);
@@ -221,16 +246,7 @@ fn read(file: &[u8]) -> Result<(HashMap<&str, Value<'_>>, Vec<Placed<'_>>), Erro
             return Err(bad_value(what, &format!("at most {most}"), count.to_string()));
         }
     }
-    let metadata = reader.metadata(n_metadata)?;
-    let alignment = match metadata.get("general.alignment") {
-        None => DEFAULT_ALIGNMENT,
-        Some(&Value::Unsigned(alignment)) if alignment.is_power_of_two() => alignment,
-        Some(other) => {
-            return Err(bad_value("general.alignment", "a power of two", other.to_string()));
-        }
-    };
-    let tensors = reader.tensors(n_tensors, alignment)?;
-    Ok((metadata, tensors))
+    Ok((reader, n_tensors, n_metadata))
 }
 
 /// Return `value` or the error that `key` is missing.

@@ -31,6 +31,15 @@ pub(super) struct Placed<'a> {
     pub(super) start: usize,
 }
 
+/// A metadata value as a file encodes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// The number of its type (`enum gguf_metadata_value_type`), and what that has behind it.
+    pub bytes: &'a [u8],
+}
+
 /// What GGUF is made of.
 impl<'a> Reader<'a> {
     fn bytes(&mut self, what: &str) -> Result<&'a [u8], Error> {
@@ -56,6 +65,14 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(metadata)
+    }
+
+    /// Return the next metadata value, not decoded.
+    pub(super) fn entry(&mut self) -> Result<Entry<'a>, Error> {
+        let key = self.name("a metadata key", MAX_KEY)?;
+        let start = self.at;
+        self.value(key)?;
+        Ok(Entry { key, bytes: &self.file[start..self.at] })
     }
 
     fn value(&mut self, key: &str) -> Result<Value<'a>, Error> {

@@ -1,7 +1,8 @@
 //! The host side of bootlm: everything that happens before the kernel's first instruction, and the conversation
 //! without a kernel.
 //!
-//! 1. [`fetch`] brings models of the [`catalog`] here and checks them.
+//! 1. [`fetch`] brings models of the [`catalog`] here and checks them; [`convert`] makes GGUF files of checkpoints, [`quantize`]
+//!    smaller ones of those, and [`gguf`] writes both.
 //! 2. [`limine`] finds the boot loader, [`image`] packs it with the kernel and the models into an ISO.
 //! 3. [`qemu`] is the one place that writes a QEMU command line; [`accel`] probes how it may run, [`initrd`] packs the
 //!    models for a boot without a boot loader, [`run`] starts it all and holds the console.
@@ -10,11 +11,13 @@
 //!    [`generate`] is one answer of it. [`inspect`] tells what is in a model file, [`perplexity`] how well it foresees a text,
 //!    [`bench`] how fast it does.
 //!
-//! Nothing here reads a format by hand that a kept library reads, and nothing here knows what a tensor is.
+//! Nothing here reads a format by hand that a kept library reads.
 
 pub mod accel;
 pub mod bench;
 pub mod chat;
+mod checkpoint;
+pub mod convert;
 pub mod desk;
 pub mod fetch;
 pub mod generate;
@@ -23,13 +26,16 @@ pub mod image;
 pub mod initrd;
 pub mod inspect;
 pub mod limine;
+mod mapped;
 mod model_files;
 pub mod perplexity;
 pub mod process;
 pub mod progress;
 pub mod qemu;
+pub mod quantize;
 pub mod run;
 pub mod screenshot;
 pub mod terminal;
 pub mod tuning;
+mod weights;
 pub mod workers;

@@ -11,12 +11,14 @@ use shell::Options;
 use tools::accel;
 use tools::bench::{self, BenchArgs};
 use tools::chat;
+use tools::convert::{self, ConvertArgs};
 use tools::fetch::{self, FetchArgs};
 use tools::generate::{self, GenerateArgs};
 use tools::image::Image;
 use tools::inspect::{self, InspectArgs};
 use tools::limine::Limine;
 use tools::perplexity::{self, PerplexityArgs};
+use tools::quantize::{self, QuantizeArgs};
 use tools::run::{self, Door, Firmware};
 use tools::screenshot;
 use tools::tuning::Tuning;
@@ -33,6 +35,10 @@ struct Cli {
 enum CliCommand {
     /// Get known models into the models folder, or check the files that are there.
     Fetch(FetchArgs),
+    /// Turn checkpoints of training frameworks into GGUF files.
+    Convert(ConvertArgs),
+    /// Give a GGUF file's weights another type.
+    Quantize(QuantizeArgs),
     /// Write an ISO that boots by BIOS and by UEFI.
     Image {
         #[command(flatten)]
@@ -157,6 +163,8 @@ fn main() -> ExitCode {
 fn carry_out(command: CliCommand) -> Result<()> {
     match command {
         CliCommand::Fetch(args) => fetch::run(&args),
+        CliCommand::Convert(args) => convert::run(&args),
+        CliCommand::Quantize(args) => quantize::run(&args),
         CliCommand::Image { source, output } => {
             let models = write_image(&source, &output)?;
             eprintln!("{}: {} model(s)", output.display(), models.len());

@@ -1,6 +1,6 @@
 //! What stands before the weights, and where each tensor's will lie.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use engine::format::gguf::{self, Tensor};
 use engine::quant::TensorType;
 
@@ -8,6 +8,9 @@ use super::value::{Element, Value};
 
 /// What every tensor's data begin at a multiple of, in bytes, where a file names nothing else.
 const ALIGNMENT: u64 = 32;
+
+/// The most dimensions that a tensor may have (`GGML_MAX_DIMS`).
+const MAX_DIMS: usize = 4;
 
 /// The key under which a file names something else. This writer does not, so that a copy leaves it out.
 const ALIGNMENT_KEY: &str = "general.alignment";
@@ -39,7 +42,9 @@ impl TensorInfo {
     /// When its rows are not whole blocks of this type.
     pub fn new(name: &str, shape: &[u64], kind: TensorType) -> Result<Self> {
         let block_len = kind.block_len() as u64;
-        let row = shape.first().copied().unwrap_or(0);
+        let Some(&row) = shape.first().filter(|_| shape.len() <= MAX_DIMS) else {
+            bail!("tensor {name}: {} dimensions, and GGUF has 1 to {MAX_DIMS}", shape.len())
+        };
         ensure!(
             row.is_multiple_of(block_len),
             "tensor {name}: {kind} needs rows of a multiple of {block_len} weights, and these have {row}"

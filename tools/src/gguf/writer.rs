@@ -71,6 +71,14 @@ impl Writer {
     /// # Errors
     /// When weights are missing, and when it cannot be written.
     pub fn finish(self) -> Result<()> {
+        self.finish_if(|_| Ok(()))
+    }
+
+    /// Give the whole file its name if `check`, to which its temporary name is given, finds nothing wrong with it.
+    ///
+    /// # Errors
+    /// With what `check` found, and as [`Self::finish`].
+    pub fn finish_if(self, check: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let path = self.path.display().to_string();
         if let Some(tensor) = self.header.tensors().get(self.n_done) {
             anyhow::bail!(
@@ -83,6 +91,7 @@ impl Writer {
         let file =
             self.file.into_inner().map_err(|error| error.into_error()).with_context(|| path.clone())?;
         file.as_file().sync_all().with_context(|| path.clone())?;
+        check(file.path()).with_context(|| path.clone())?;
         file.persist(&self.path).with_context(|| format!("cannot rename it to {path}"))?;
         Ok(())
     }

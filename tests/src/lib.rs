@@ -86,20 +86,31 @@ pub fn pvh_with(command_line: &str) -> Boot {
     Boot::Pvh { kernel: kernel().into(), initrd: None, command_line: command_line.into() }
 }
 
-/// Write an ISO with `models`, whose kernel gets `command_line`, into `dir`, or return `None` after saying that Limine is missing and so `test` is skipped.
-#[expect(clippy::explicit_write, reason = "the test harness would keep what eprintln! says to itself")]
+/// Write an ISO with `models`, whose kernel gets `command_line`, into `dir`; as [`image`] does.
 pub fn iso(dir: &Path, command_line: &str, models: &[PathBuf], test: &str) -> Option<PathBuf> {
-    let limine = match Limine::find(None, dir) {
+    image(&dir.join("bootlm.iso"), command_line, models, test)
+}
+
+/// Write an image with `models`, whose kernel gets `command_line`, to `output`, or return `None` after saying that Limine is missing and so `test` is skipped.
+#[expect(clippy::explicit_write, reason = "the test harness would keep what eprintln! says to itself")]
+pub fn image(output: &Path, command_line: &str, models: &[PathBuf], test: &str) -> Option<PathBuf> {
+    let limine = match Limine::find(None, &target_dir()) {
         Ok(limine) => limine,
         Err(error) => {
             writeln!(std::io::stderr(), "SKIPPED: {test}: {error:#}").unwrap();
             return None;
         }
     };
-    let iso = dir.join("bootlm.iso");
     let limine_conf = &workspace().join("limine.conf");
-    Image { kernel: kernel(), limine_conf, models, command_line }.write(&limine, &iso).unwrap();
-    Some(iso)
+    Image { kernel: kernel(), limine_conf, models, command_line }.write(&limine, output).unwrap();
+    Some(output.into())
+}
+
+/// Return what `command` prints.
+pub fn output_of(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 /// Return a machine with one emulated processor and half a GiB, behind a pseudo-terminal.

@@ -3,7 +3,7 @@
 //!
 //! 1. [`fetch`] brings models of the [`catalog`] here and checks them; [`convert`] makes GGUF files of checkpoints, [`quantize`]
 //!    smaller ones of those, and [`gguf`] writes both.
-//! 2. [`limine`] finds the boot loader, [`image`] packs it with the kernel and the models into an ISO.
+//! 2. [`limine`] finds the boot loader, [`image`] packs it with the kernel and the models into an ISO or the image of a stick.
 //! 3. [`qemu`] is the one place that writes a QEMU command line; [`accel`] probes how it may run, [`initrd`] packs the
 //!    models for a boot without a boot loader, [`run`] starts it all and holds the console.
 //! 4. [`desk`] types at a machine's keyboard and reads its screen, [`screenshot`] photographs it.

@@ -25,7 +25,7 @@ const OLDEST_VERSION: (u32, u32) = (8, 2);
 /// How long the release (6 MB) may take to arrive before the network counts as absent.
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(60);
 
-/// The files an ISO takes: the BIOS stage on disk, the BIOS stage on CD, and the UEFI partition's image.
+/// The files an image takes: the BIOS stage on disk; for an ISO the BIOS stage on CD and the UEFI partition's image.
 pub const BIOS_SYS: &str = "limine-bios.sys";
 /// See [`BIOS_SYS`].
 pub const BIOS_CD: &str = "limine-bios-cd.bin";
@@ -96,9 +96,12 @@ impl Limine {
         self.dir.join(name)
     }
 
-    /// Make the hybrid image `iso` start by BIOS from a disk or stick as well.
-    pub fn bios_install(&self, iso: &Path) -> Result<()> {
-        process::run_quiet(Command::new(&self.host_tool).arg("bios-install").arg(iso))
+    /// Make `image` start by BIOS from a disk or stick: in a GUID partition table, with the second stage in the partition of that
+    /// number, from 1 on; else behind the master boot record.
+    pub fn bios_install(&self, image: &Path, partition: Option<u32>) -> Result<()> {
+        let mut install = Command::new(&self.host_tool);
+        install.arg("bios-install").arg(image).args(partition.map(|number| number.to_string()));
+        process::run_quiet(&mut install)
     }
 }
 

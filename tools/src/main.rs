@@ -39,11 +39,11 @@ enum CliCommand {
     Convert(ConvertArgs),
     /// Give a GGUF file's weights another type.
     Quantize(QuantizeArgs),
-    /// Write an ISO that boots by BIOS and by UEFI.
+    /// Write an image that boots by BIOS and by UEFI.
     Image {
         #[command(flatten)]
         source: Source,
-        /// The image to write.
+        /// The image: an ISO where its name ends in .iso, a USB stick's where it ends in .img.
         #[arg(long, value_name = "FILE", default_value = "target/bootlm.iso")]
         output: PathBuf,
     },

@@ -39,10 +39,10 @@ pub enum Boot {
         /// The words that the kernel finds on its command line.
         command_line: String,
     },
-    /// Limine from an ISO.
-    Iso {
-        /// The image.
-        iso: PathBuf,
+    /// Limine from an image.
+    Image {
+        /// The image's file.
+        image: PathBuf,
         /// What it lies on.
         medium: Medium,
         /// UEFI to start it; none: BIOS, by QEMU's own SeaBIOS.
@@ -50,13 +50,15 @@ pub enum Boot {
     },
 }
 
-/// What an ISO lies on; it carries boot code for both.
+/// What an image lies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Medium {
-    /// A CD-ROM.
+    /// A CD-ROM, which takes an ISO.
     Cd,
-    /// A USB stick.
+    /// A USB stick at a USB 3 port.
     Stick,
+    /// A SATA disk.
+    Disk,
 }
 
 /// Who is at the other end of the serial line, if there is one.
@@ -140,17 +142,18 @@ impl Machine {
                     qemu.arg("-initrd").arg(initrd);
                 }
             }
-            Boot::Iso { iso, medium, ovmf } => {
+            Boot::Image { image, medium, ovmf } => {
                 if let Some(Ovmf { code, variables }) = ovmf {
                     qemu.arg("-drive").arg(drive("if=pflash,unit=0,readonly=on", code));
                     qemu.arg("-drive").arg(drive("if=pflash,unit=1", variables));
                 }
                 match medium {
-                    Medium::Cd => qemu.arg("-drive").arg(drive("media=cdrom,readonly=on", iso)),
+                    Medium::Cd => qemu.arg("-drive").arg(drive("media=cdrom,readonly=on", image)),
                     Medium::Stick => {
-                        qemu.arg("-drive").arg(drive("if=none,id=stick,snapshot=on", iso));
+                        qemu.arg("-drive").arg(drive("if=none,id=stick,snapshot=on", image));
                         qemu.args(["-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=0"])
                     }
+                    Medium::Disk => qemu.arg("-drive").arg(drive("media=disk,snapshot=on", image)),
                 };
             }
         }

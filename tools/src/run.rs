@@ -132,7 +132,7 @@ impl Options {
             Firmware::Bios => None,
             Firmware::Uefi => Some(Ovmf::prepare(&self.build_dir)?),
         };
-        Ok(Boot::Iso { iso, medium: Medium::Cd, ovmf })
+        Ok(Boot::Image { image: iso, medium: Medium::Cd, ovmf })
     }
 
     fn boot_by_pvh(&self, command_line: &str) -> Result<Boot> {
@@ -176,8 +176,8 @@ fn describe(
 ) -> String {
     let door = match boot {
         Boot::Pvh { .. } => "PVH",
-        Boot::Iso { ovmf: None, .. } => "Limine on BIOS",
-        Boot::Iso { ovmf: Some(_), .. } => "Limine on UEFI",
+        Boot::Image { ovmf: None, .. } => "Limine on BIOS",
+        Boot::Image { ovmf: Some(_), .. } => "Limine on UEFI",
     };
     let accelerator = match accelerator {
         Accelerator::Tcg => "emulated (TCG)",

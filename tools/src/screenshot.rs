@@ -22,7 +22,7 @@ const QUESTIONS: [&str; 2] = ["What is the capital of France?", "And Germany?"];
 
 /// Boot `iso`, talk, and write what the screen shows then to `png`.
 pub fn take(iso: &Path, memory_mib: u64, png: &Path) -> Result<()> {
-    let boot = Boot::Iso { iso: iso.into(), medium: Medium::Cd, ovmf: None };
+    let boot = Boot::Image { image: iso.into(), medium: Medium::Cd, ovmf: None };
     let machine =
         Machine { accelerator: Accelerator::Tcg, processors: 1, memory_mib, boot, console: Console::Desk };
     let mut desk = Desk::boot(&machine)?;

@@ -57,6 +57,15 @@ fn what_a_person_sets_reaches_the_command_that_boots() {
 }
 
 #[test]
+fn the_images_of_a_stick_and_of_a_cd_differ_in_their_names_endings() {
+    for (target, name) in [("iso", "/bootlm.iso "), ("usb", "/bootlm.img ")] {
+        let commands = make(&["--dry-run", target, "MODELS=a.gguf"]);
+        let packs = commands.lines().last().unwrap();
+        assert!(packs.contains(" image --output ") && packs.contains(name), "{packs}");
+    }
+}
+
+#[test]
 fn fetch_refuses_a_partial_download_of_the_default_model_and_keeps_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("SmolLM2-135M-Instruct.Q4_1.gguf");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use boot_tests::{Guest, machine, model};
+use boot_tests::{Guest, machine, model, output_of};
 use regex::Regex;
 use tempfile::TempDir;
 use tools::qemu::{Boot, Machine, Medium, Ovmf};
@@ -16,7 +16,7 @@ fn iso(dir: &TempDir, test: &str) -> Option<PathBuf> {
 /// Boot `iso` from both media and look at what the prompt comes after.
 fn boots_from_both_media(iso: &Path, ovmf: Option<Ovmf>) {
     for (medium, processors) in [(Medium::Cd, 1), (Medium::Stick, 2)] {
-        let boot = Boot::Iso { iso: iso.into(), medium, ovmf: ovmf.clone() };
+        let boot = Boot::Image { image: iso.into(), medium, ovmf: ovmf.clone() };
         let mut guest = Guest::boot(&Machine { memory_mib: 1024, processors, ..machine(boot) });
         let start = guest.prompt();
         assert!(start.contains("by Limine "), "{medium:?}: {start}");
@@ -49,6 +49,7 @@ fn the_iso_has_a_partition_with_the_loader_that_uefi_looks_for() {
     let Some(iso) = iso(&dir, "EFI partition of the ISO") else { return };
     let report =
         output_of(Command::new("xorriso").arg("-indev").arg(&iso).args(["-report_system_area", "plain"]));
+    let report = String::from_utf8(report).unwrap();
     let partition = Regex::new(
         r"GPT start and size : +2 +(\d+) +\d+\n(?:.*\n)?GPT partition path : +2 +/boot/limine/limine-uefi-cd\.bin",
     );
@@ -57,12 +58,6 @@ fn the_iso_has_a_partition_with_the_loader_that_uefi_looks_for() {
     // mtools' name for a file system inside an image: the image, and the offset in bytes.
     let image = format!("{}@@{}", iso.display(), start * 512);
     let files = output_of(Command::new("mdir").args(["-b", "-i", &image, "::/EFI/BOOT"]));
+    let files = String::from_utf8(files).unwrap();
     assert!(files.contains("::/EFI/BOOT/BOOTX64.EFI"), "{files}");
-}
-
-/// Return what `command` prints.
-fn output_of(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }

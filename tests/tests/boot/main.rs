@@ -7,3 +7,4 @@ mod fault;
 mod iso;
 mod menu;
 mod screen;
+mod usb;

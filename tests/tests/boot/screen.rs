@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_millis(LIMIT_MS);
 
 /// Start a machine without a serial port from `iso`.
 fn boot(iso: PathBuf) -> Desk {
-    let boot = Boot::Iso { iso, medium: Medium::Cd, ovmf: None };
+    let boot = Boot::Image { image: iso, medium: Medium::Cd, ovmf: None };
     Desk::boot(&Machine { memory_mib: 1024, console: Console::Desk, ..machine(boot) }).unwrap()
 }
 

@@ -4,7 +4,7 @@
 #: make test        check and test everything, the same way
 #: make memcheck    run the engine's tests under valgrind, and under Miri where it is
 #: make iso         write an ISO that boots by BIOS and by UEFI
-#: make usb         write the image of a USB stick, which does so too
+#: make usb         write the image of a USB stick, which does so too (docs/HARDWARE.md)
 #: make bench       measure how fast the models run on this host
 #: make screenshot  photograph the screen of a short conversation (docs/screenshot.png)
 #: make models      get the default model, or check the one that is here

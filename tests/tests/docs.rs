@@ -8,7 +8,8 @@ use boot_tests::{Core, bootlm, kernel, model, target_dir, workspace};
 use regex::Regex;
 use std::process::Command;
 
-const PAGES: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "models/README.md"];
+const PAGES: [&str; 5] =
+    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "models/README.md", "docs/HARDWARE.md"];
 
 fn read(path: &str) -> String {
     fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -66,6 +67,21 @@ fn the_house_is_as_the_architecture_draws_it() {
         }
     }
     assert!(n_entries > 30, "only {n_entries} entries were found");
+}
+
+/// Run the commands that write to a device, with the one that the page names: they get as far as looking for it.
+#[test]
+fn the_commands_for_a_stick_ask_for_the_device() {
+    let page = read("docs/HARDWARE.md");
+    let mut n_commands = 0;
+    for line in page.lines() {
+        let Some(arguments) = line.strip_prefix("sudo -E target/debug/bootlm ") else { continue };
+        let output = Command::new(bootlm()).args(arguments.split(' ')).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.starts_with("bootlm: /dev/sdX: "), "{line}: {said}");
+        n_commands += 1;
+    }
+    assert_eq!(n_commands, 2);
 }
 
 /// Run the README's first example, and compare line by line; numbers that depend on the machine may differ.

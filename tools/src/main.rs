@@ -1,5 +1,6 @@
 //! `bootlm`: the host side of bootlm as one program. `make` calls it; each command is a module of the library.
 
+use std::io;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use tools::chat;
 use tools::convert::{self, ConvertArgs};
 use tools::fetch::{self, FetchArgs};
 use tools::generate::{self, GenerateArgs};
-use tools::image::Image;
+use tools::image::{Device, Image};
 use tools::inspect::{self, InspectArgs};
 use tools::limine::Limine;
 use tools::perplexity::{self, PerplexityArgs};
@@ -43,9 +44,13 @@ enum CliCommand {
     Image {
         #[command(flatten)]
         source: Source,
-        /// The image: an ISO where its name ends in .iso, a USB stick's where it ends in .img.
-        #[arg(long, value_name = "FILE", default_value = "target/bootlm.iso")]
-        output: PathBuf,
+        /// The image: an ISO where its name ends in .iso, a USB stick's where it ends in .img; bootlm.iso in the build folder where it is
+        /// left out, or bootlm.img with --write.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Write it to this device as well, such as /dev/sdX: shows what that is, asks, and reads back what was written.
+        #[arg(long, value_name = "DEVICE")]
+        write: Option<PathBuf>,
     },
     /// Boot the kernel in QEMU with its console on stdin and stdout.
     Run {
@@ -165,9 +170,17 @@ fn carry_out(command: CliCommand) -> Result<()> {
         CliCommand::Fetch(args) => fetch::run(&args),
         CliCommand::Convert(args) => convert::run(&args),
         CliCommand::Quantize(args) => quantize::run(&args),
-        CliCommand::Image { source, output } => {
+        CliCommand::Image { source, output, write } => {
+            // Before the work is done, a person is to know that it is in vain.
+            let device = write.as_deref().map(Device::find).transpose()?;
+            let name = if device.is_some() { "bootlm.img" } else { "bootlm.iso" };
+            let output = output.unwrap_or_else(|| source.build_dir.join(name));
             let models = write_image(&source, &output)?;
             eprintln!("{}: {} model(s)", output.display(), models.len());
+            if let (Some(device), Some(path)) = (device, write) {
+                device.write(&output, &mut io::stdin().lock())?;
+                eprintln!("{}: as the image is, and can be pulled out", path.display());
+            }
             Ok(())
         }
         CliCommand::Screenshot { source, output } => {

@@ -1,4 +1,4 @@
-//! Packs the kernel, the models and Limine into one file that boots.
+//! Packs the kernel, the models and Limine into one file that boots, and writes it to a stick.
 //!
 //! An image is an ISO or the image of a USB stick; which, its name's ending says. Both boot by BIOS and by UEFI and hold the same
 //! files under the same names ([`contents`]). The kernel is not built here, and no model is looked into. Images of the same
@@ -6,11 +6,13 @@
 
 mod configuration;
 mod contents;
+mod device;
 mod fat;
 mod identity;
 mod iso;
 mod partition;
 mod usb;
+mod writing;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use self::contents::Contents;
+pub use self::device::Device;
 use self::identity::{Epoch, Identity};
 use crate::limine::Limine;
 

@@ -2,7 +2,7 @@
 //! without a kernel.
 //!
 //! 1. [`fetch`] brings models of the [`catalog`] here and checks them; [`convert`] makes GGUF files of checkpoints, [`quantize`]
-//!    smaller ones of those, and [`gguf`] writes both.
+//!    smaller ones of those, [`split`] several of a large one, and [`gguf`] writes them all.
 //! 2. [`limine`] finds the boot loader, [`image`] packs it with the kernel and the models into an ISO or the image of a stick.
 //! 3. [`qemu`] is the one place that writes a QEMU command line; [`accel`] probes how it may run, [`initrd`] packs the
 //!    models for a boot without a boot loader, [`run`] starts it all and holds the console.
@@ -35,6 +35,7 @@ pub mod qemu;
 pub mod quantize;
 pub mod run;
 pub mod screenshot;
+pub mod split;
 pub mod terminal;
 pub mod tuning;
 mod weights;

@@ -22,6 +22,7 @@ use tools::perplexity::{self, PerplexityArgs};
 use tools::quantize::{self, QuantizeArgs};
 use tools::run::{self, Door, Firmware};
 use tools::screenshot;
+use tools::split::{self, MergeArgs, SplitArgs};
 use tools::tuning::Tuning;
 
 /// Get models, build boot images, boot them in QEMU, and talk to a model on this host or measure its speed.
@@ -52,6 +53,10 @@ enum CliCommand {
         #[arg(long, value_name = "DEVICE")]
         write: Option<PathBuf>,
     },
+    /// Write a model as several files, each small enough for a FAT file system.
+    Split(SplitArgs),
+    /// Write a model that several files hold as one.
+    Merge(MergeArgs),
     /// Boot the kernel in QEMU with its console on stdin and stdout.
     Run {
         #[command(flatten)]
@@ -183,6 +188,8 @@ fn carry_out(command: CliCommand) -> Result<()> {
             }
             Ok(())
         }
+        CliCommand::Split(args) => split::carry_out(&args),
+        CliCommand::Merge(args) => split::merge(&args.first, &args.output),
         CliCommand::Screenshot { source, output } => {
             let iso = source.build_dir.join("bootlm.iso");
             let models = write_image(&source, &iso)?;

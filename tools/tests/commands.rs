@@ -66,6 +66,23 @@ fn the_images_of_a_stick_and_of_a_cd_differ_in_their_names_endings() {
 }
 
 #[test]
+fn parts_are_merged_and_split_again() {
+    let parts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole.gguf");
+    let first = parts.join("gguf_py-00001-of-00003.gguf");
+    let merge = bootlm(&["merge", first.to_str().unwrap(), whole.to_str().unwrap()]);
+    assert!(merge.status.success(), "{}", String::from_utf8_lossy(&merge.stderr));
+    let split = bootlm(&["split", whole.to_str().unwrap(), "--max-size", "1500"]);
+    let said = String::from_utf8(split.stderr).unwrap();
+    assert!(split.status.success(), "{said}");
+    assert!(
+        said.contains("whole-00001-of-00002.gguf: ") && said.contains("whole-00002-of-00002.gguf: "),
+        "{said}"
+    );
+}
+
+#[test]
 fn fetch_refuses_a_partial_download_of_the_default_model_and_keeps_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("SmolLM2-135M-Instruct.Q4_1.gguf");

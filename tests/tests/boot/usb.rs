@@ -11,6 +11,7 @@ use boot_tests::{Guest, image, machine, output_of};
 use engine::testing::ChainModel;
 use tempfile::TempDir;
 use tools::qemu::{Boot, Medium, Ovmf};
+use tools::split::split;
 
 /// A name with what long names have and short ones have not.
 const NAME: &str = "A chain, of tokens.F32.gguf";
@@ -51,6 +52,20 @@ fn the_stick_boots_by_uefi() {
     let dir = tempfile::tempdir().unwrap();
     let Some(image) = stick(&dir, "boot of the stick by UEFI") else { return };
     boots_and_answers(&image, Medium::Stick, Some(Ovmf::prepare(dir.path()).unwrap()));
+}
+
+#[test]
+fn a_model_in_parts_is_one_when_the_stick_has_booted() {
+    let dir = tempfile::tempdir().unwrap();
+    let parts = split(&model(dir.path()), 600_000, dir.path()).unwrap();
+    assert_eq!(parts.len(), 2);
+    let output = dir.path().join("bootlm.img");
+    let Some(image) = image(&output, "temp=0", &parts, "boot of a model in parts") else { return };
+    let mut guest = Guest::boot(&machine(Boot::Image { image, medium: Medium::Disk, ovmf: None }));
+    let start = guest.prompt();
+    assert!(start.contains("\nA chain, of tokens.F32-00001-of-00002.gguf: llama 231K F32"), "{start}");
+    assert_eq!(guest.ask("How are you?"), "fine");
+    guest.leave();
 }
 
 #[test]

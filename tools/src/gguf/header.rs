@@ -90,6 +90,11 @@ impl Header {
         }
     }
 
+    /// Take away what stands under `key`, if something does.
+    pub fn remove(&mut self, key: &str) {
+        self.metadata.retain(|(known, _)| known != key);
+    }
+
     /// Add a tensor behind the others.
     pub fn add_tensor(&mut self, tensor: TensorInfo) {
         self.tensors.push(tensor);

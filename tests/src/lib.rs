@@ -8,6 +8,7 @@
 mod screen;
 
 use std::env;
+use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +21,7 @@ use tools::fetch;
 use tools::image::Image;
 use tools::initrd::Initrd;
 use tools::limine::Limine;
-use tools::qemu::{Accelerator, Boot, Console, Machine};
+use tools::qemu::{Accelerator, Boot, Console, Machine, Ovmf};
 
 /// How long a guest may take to say what is expected next. The slowest step, an answer under emulation, takes a tenth of it.
 pub const LIMIT_MS: u64 = 300_000;
@@ -92,18 +93,27 @@ pub fn iso(dir: &Path, command_line: &str, models: &[PathBuf], test: &str) -> Op
 }
 
 /// Write an image with `models`, whose kernel gets `command_line`, to `output`, or return `None` after saying that Limine is missing and so `test` is skipped.
-#[expect(clippy::explicit_write, reason = "the test harness would keep what eprintln! says to itself")]
 pub fn image(output: &Path, command_line: &str, models: &[PathBuf], test: &str) -> Option<PathBuf> {
     let limine = match Limine::find(None, &target_dir()) {
         Ok(limine) => limine,
         Err(error) => {
-            writeln!(std::io::stderr(), "SKIPPED: {test}: {error:#}").unwrap();
+            skip(test, &error);
             return None;
         }
     };
     let limine_conf = &workspace().join("limine.conf");
     Image { kernel: kernel(), limine_conf, models, command_line }.write(&limine, output).unwrap();
     Some(output.into())
+}
+
+/// Return UEFI for one machine, with its variables in `dir`, or `None` after saying that it is missing and so `test` is skipped.
+pub fn ovmf(dir: &Path, test: &str) -> Option<Ovmf> {
+    Ovmf::prepare(dir).inspect_err(|error| skip(test, error)).ok()
+}
+
+#[expect(clippy::explicit_write, reason = "the test harness would keep what eprintln! says to itself")]
+fn skip(test: &str, why: &dyn Display) {
+    writeln!(std::io::stderr(), "SKIPPED: {test}: {why:#}").unwrap();
 }
 
 /// Return what `command` prints.

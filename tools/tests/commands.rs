@@ -119,6 +119,7 @@ fn a_command_line_that_makes_no_sense_is_refused_with_a_reason() {
         (["run", "--boot", "grub", "x.gguf"], "limine, pvh"),
         (["run", "--kernel", "/no/kernel", "x.gguf"], "/no/kernel"),
         (["image", "--limine-dir", "/no/limine", "x.gguf"], "/no/limine/limine-bios.sys"),
+        (["image", "--limine-dir=/no/limine", "--output=x.img", "x.gguf"], "/no/limine/limine-bios.sys"),
     ] {
         let output = bootlm(&arguments);
         let said = String::from_utf8(output.stderr).unwrap();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use boot_tests::{Guest, machine, model, output_of};
+use boot_tests::{Guest, machine, model, output_of, ovmf};
 use regex::Regex;
 use tempfile::TempDir;
 use tools::qemu::{Boot, Machine, Medium, Ovmf};
@@ -39,8 +39,9 @@ fn the_iso_boots_to_the_prompt_by_bios() {
 #[test]
 fn the_iso_boots_to_the_prompt_by_uefi() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(iso) = iso(&dir, "boot of the ISO by UEFI") else { return };
-    boots_from_both_media(&iso, Some(Ovmf::prepare(dir.path()).unwrap()));
+    let test = "boot of the ISO by UEFI";
+    let (Some(iso), Some(ovmf)) = (iso(&dir, test), ovmf(dir.path(), test)) else { return };
+    boots_from_both_media(&iso, Some(ovmf));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use boot_tests::{Guest, image, machine, output_of};
+use boot_tests::{Guest, image, machine, output_of, ovmf};
 use engine::testing::ChainModel;
 use tempfile::TempDir;
 use tools::qemu::{Boot, Medium, Ovmf};
@@ -50,8 +50,9 @@ fn the_stick_boots_by_bios_and_so_does_a_disk_with_its_image() {
 #[test]
 fn the_stick_boots_by_uefi() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(image) = stick(&dir, "boot of the stick by UEFI") else { return };
-    boots_and_answers(&image, Medium::Stick, Some(Ovmf::prepare(dir.path()).unwrap()));
+    let test = "boot of the stick by UEFI";
+    let (Some(image), Some(ovmf)) = (stick(&dir, test), ovmf(dir.path(), test)) else { return };
+    boots_and_answers(&image, Medium::Stick, Some(ovmf));
 }
 
 #[test]

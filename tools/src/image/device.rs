@@ -91,6 +91,9 @@ impl Device {
             "it is built into this machine: neither removable, nor at a USB port, nor a memory card"
         );
         ensure!(attribute(&dir, "ro")? == "0", "it is write-protected");
+        // A partition table is counted in the device's sectors.
+        let sector = attribute(&dir, "queue/logical_block_size")?;
+        ensure!(sector == "512", "it has sectors of {sector} bytes; the image is made for those of 512");
         let model = [attribute(&dir, "device/vendor"), attribute(&dir, "device/model")];
         let model = model.into_iter().flatten().collect::<Vec<_>>().join(" ");
         let size_bytes = size_bytes(&dir)?;
@@ -174,9 +177,11 @@ pub(super) mod tests {
             let fake = Self { root, disk };
             fake.describe("", number, n_sectors);
             fs::create_dir(fake.disk.join("device")).unwrap();
+            fs::create_dir(fake.disk.join("queue")).unwrap();
             for (attribute, value) in [
                 ("removable", "1"),
                 ("ro", "0"),
+                ("queue/logical_block_size", "512"),
                 ("device/vendor", "ACME    "),
                 ("device/model", "Stick 3.2 "),
             ] {
@@ -278,13 +283,16 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_partition_a_locked_device_and_an_empty_reader_are_refused() {
+    fn a_partition_a_locked_device_larger_sectors_and_an_empty_reader_are_refused() {
         let fake = FakeSystem::new("usb1", "sdb", "8:16", 60_555_264);
         fake.add_partition("sdb1", "8:17", 4096);
         assert!(fake.refusal("8:17").contains("the whole device, /dev/sdb"), "{}", fake.refusal("8:17"));
         fake.set("ro", "1");
         assert!(fake.refusal("8:16").contains("write-protected"));
         fake.set("ro", "0");
+        fake.set("queue/logical_block_size", "4096");
+        assert!(fake.refusal("8:16").contains("sectors of 4096 bytes"));
+        fake.set("queue/logical_block_size", "512");
         fake.set("size", "0");
         assert!(fake.refusal("8:16").contains("no medium"));
     }

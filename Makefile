@@ -20,7 +20,7 @@
 #:   MEM         768M, 2G, ...           memory of the machine [what the models need]
 #:   FIRMWARE    bios | uefi             what starts the boot loader [bios]
 #:   BOOT        auto | limine | pvh     boot loader, or QEMU's own way in [auto: Limine where it can be had]
-#:   MODELS      files                   models to boot with, or to measure [models/*.gguf and *.bin]
+#:   MODELS      files | builtin         models to boot with, or to measure; the built-in one needs no download [models/*.gguf and *.bin]
 #:   CMDLINE     model=, once, ...       the kernel's command line, as in CMDLINE='prompt="Once upon a time" once'
 #:   LIMINE_DIR  a folder                Limine's binary release [this machine's, else downloaded]
 
@@ -42,9 +42,10 @@ CARGO_TARGET_DIR ?= target
 export CMDLINE
 
 # What follows from it.
+FILES := $(patsubst builtin,models/builtin.gguf,$(MODELS))
 BOOTLM := $(CARGO_TARGET_DIR)/debug/bootlm
 SOURCE := --kernel $(CARGO_TARGET_DIR)/release/bootlm-kernel --build-dir $(CARGO_TARGET_DIR) \
-	$(if $(LIMINE_DIR),--limine-dir $(LIMINE_DIR)) $(if $(CMDLINE),--cmdline "$$CMDLINE") $(MODELS)
+	$(if $(LIMINE_DIR),--limine-dir $(LIMINE_DIR)) $(if $(CMDLINE),--cmdline "$$CMDLINE") $(FILES)
 MACHINE := --accel $(ACCEL) $(if $(SMP),--smp $(SMP)) --firmware $(FIRMWARE) --boot $(BOOT) $(if $(MEM),--mem $(MEM))
 
 .PHONY: help
@@ -70,7 +71,7 @@ screenshot: kernel $(if $(MODELS),tools,models)
 .PHONY: bench
 bench: $(if $(MODELS),setup,models)
 	@cargo build --release --package tools
-	@$(CARGO_TARGET_DIR)/release/bootlm bench $(or $(MODELS),models/*.gguf)
+	@$(CARGO_TARGET_DIR)/release/bootlm bench $(or $(FILES),models/*.gguf)
 
 .PHONY: models
 models: tools

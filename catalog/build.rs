@@ -61,6 +61,7 @@ enum Origin {
     Pypi { requirement: String, member: String },
     Hub { repo: String, revision: String, path: String },
     Url(String),
+    Repository,
 }
 
 /// A list, which is written as a slice.

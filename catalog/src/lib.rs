@@ -19,7 +19,7 @@ pub struct Model {
     pub n_params: u64,
     /// The SPDX name of its licence.
     pub licence: &'static str,
-    /// Its owner and name on the Hugging Face hub.
+    /// Its owner and name on the Hugging Face hub; empty where it is not there.
     pub hub: &'static str,
     /// What it does with a text.
     pub kind: Kind,
@@ -78,6 +78,8 @@ pub enum Origin {
     },
     /// An address.
     Url(&'static str),
+    /// This repository, which has it at that path.
+    Repository,
 }
 
 include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
@@ -140,6 +142,7 @@ mod tests {
                 Origin::Pypi { requirement, .. } => requirement.contains("=="),
                 Origin::Hub { revision, .. } => is_hex(revision, 40),
                 Origin::Url(url) => url.starts_with("https://") && file.sha256.is_some(),
+                Origin::Repository => file.sha256.is_some(),
             };
             assert!(is_pinned, "{}: what it comes from can change", file.name);
         }

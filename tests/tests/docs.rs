@@ -8,8 +8,16 @@ use boot_tests::{Core, bootlm, kernel, model, target_dir, workspace};
 use regex::Regex;
 use std::process::Command;
 
-const PAGES: [&str; 5] =
-    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "models/README.md", "docs/HARDWARE.md"];
+const PAGES: [&str; 8] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "models/README.md",
+    "docs/MODELS.md",
+    "docs/HARDWARE.md",
+    "docs/TRAINING.md",
+    "docs/FAQ.md",
+];
 
 fn read(path: &str) -> String {
     fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))

@@ -22,6 +22,9 @@ const PROMPTS: [&[u8]; 2] = [b">>> ", b"Which model? ["];
 /// End of transmission: what Ctrl-D sends, and how the shell is told that nothing more will come.
 const CTRL_D: u8 = 0x04;
 
+/// The model that the repository brings along.
+const BUILTIN: &str = "builtin.gguf";
+
 /// The door through which the kernel is entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Door {
@@ -142,7 +145,8 @@ impl Options {
     }
 }
 
-/// Return the model files to use: `named`, or all GGUF and llama2.c files of the folder `dir` in the order of their names.
+/// Return the model files to use: `named`, or all GGUF and llama2.c files of the folder `dir` in the order of their names, the
+/// one that the repository brings along only where it is alone.
 pub fn models(named: Vec<PathBuf>, dir: &Path) -> Result<Vec<PathBuf>> {
     if !named.is_empty() {
         return Ok(named);
@@ -153,6 +157,9 @@ pub fn models(named: Vec<PathBuf>, dir: &Path) -> Result<Vec<PathBuf>> {
     let is_model = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "gguf" || kind == "bin");
     let mut models: Vec<_> = paths.into_iter().filter(is_model).collect();
     models.sort();
+    if models.len() > 1 {
+        models.retain(|model| !model.ends_with(BUILTIN));
+    }
     Ok(models)
 }
 
@@ -277,5 +284,16 @@ mod tests {
         assert_eq!(found, ["a.bin", "b.gguf"].map(|name| dir.path().join(name)));
         let named = vec![PathBuf::from("elsewhere/x")];
         assert_eq!(models(named.clone(), dir.path()).unwrap(), named);
+    }
+
+    #[test]
+    fn the_built_in_model_is_used_when_it_is_named_or_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let builtin = [dir.path().join("builtin.gguf")];
+        fs::write(&builtin[0], "").unwrap();
+        assert_eq!(models(Vec::new(), dir.path()).unwrap(), builtin);
+        fs::write(dir.path().join("a.gguf"), "").unwrap();
+        assert_eq!(models(Vec::new(), dir.path()).unwrap(), [dir.path().join("a.gguf")]);
+        assert_eq!(models(builtin.to_vec(), dir.path()).unwrap(), builtin);
     }
 }

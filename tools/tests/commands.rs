@@ -66,6 +66,15 @@ fn the_images_of_a_stick_and_of_a_cd_differ_in_their_names_endings() {
 }
 
 #[test]
+fn the_built_in_model_boots_without_a_download() {
+    for target in ["run", "iso", "screenshot", "bench"] {
+        let commands = make(&["--dry-run", target, "MODELS=builtin"]);
+        assert!(commands.trim_end().ends_with(" models/builtin.gguf"), "{commands}");
+        assert!(!commands.contains("fetch"), "{commands}");
+    }
+}
+
+#[test]
 fn parts_are_merged_and_split_again() {
     let parts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let dir = tempfile::tempdir().unwrap();

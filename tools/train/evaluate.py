@@ -32,8 +32,9 @@ def main():
     parser.add_argument("--embedding-type", choices=TYPES, help="of the embedding, if it is to differ")
     options = parser.parse_args()
     state = checkpoint.load(options.checkpoint)
+    training = Training.resume(state)
     for name in options.types:
-        training = Training.resume(state)
+        training.model.load_state_dict(state["model"])
         n_bytes = round_weights(training.model, TYPES[name], TYPES[options.embedding_type or name])
         print(f"{name:5} {n_bytes:>12,} bytes  loss {training.held_out_loss():.4f}", flush=True)
 

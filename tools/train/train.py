@@ -195,7 +195,7 @@ def main():
         training = Training.begin(lasting(options))
     n_params = sum(weights.numel() for weights in training.model.parameters())
     print(f"{n_params:,} weights, {training.model.shape}")
-    print(f"{len(training.tokens):,} tokens of text to train on, {training.held_out.numel():,} held out; sha256 of the text {training.texts.sha256}")
+    print(f"{len(training.tokens):,} tokens of text to train on, {training.held_out[:, 1:].numel():,} held out; sha256 of the text {training.texts.sha256}")
     run(training, options.out)
 
 

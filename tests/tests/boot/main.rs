@@ -1,5 +1,6 @@
 //! Boots the real kernel in QEMU and talks to it.
 
+mod builtin;
 mod conversation;
 mod cores;
 mod damage;

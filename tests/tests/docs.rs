@@ -92,6 +92,57 @@ fn the_commands_for_a_stick_ask_for_the_device() {
     assert_eq!(n_commands, 2);
 }
 
+/// Run the pages' commands one after the other, as they stand there, in a folder that has what they name.
+#[test]
+fn the_commands_of_the_pages_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let [models, checkpoint] =
+        ["models", "models/TinyLlama-1.1B-Chat-v1.0"].map(|name| dir.path().join(name));
+    fs::create_dir_all(&checkpoint).unwrap();
+    fs::copy(workspace().join("models/builtin.gguf"), models.join("builtin.gguf")).unwrap();
+    // A small one of the same architecture stands in for the large one.
+    for file in fs::read_dir(workspace().join("tools/tests/fixtures/checkpoints/llama")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), checkpoint.join(file.file_name())).unwrap();
+    }
+    fs::write(dir.path().join("text.txt"), read("docs/FAQ.md")).unwrap();
+
+    let block = Regex::new(r"(?s)```sh\n(.*?)```").unwrap();
+    let program_dir = bootlm().parent().unwrap();
+    let path = format!("{}:{}", program_dir.display(), std::env::var("PATH").unwrap());
+    let mut n_commands = 0;
+    for page in ["README.md", "docs/MODELS.md", "docs/FAQ.md"] {
+        for command in block
+            .captures_iter(&read(page))
+            .flat_map(|found| found[1].lines().map(String::from).collect::<Vec<_>>())
+        {
+            if !command.starts_with("bootlm ") {
+                continue; // `make` has a test of its own
+            }
+            n_commands += 1;
+            let words: Vec<_> = command.split_whitespace().collect();
+            // The network is another test's; here it is enough that there is such a model.
+            if let ["bootlm", "fetch", names @ ..] = &words[..]
+                && names != ["--list"]
+            {
+                assert!(names.iter().all(|name| catalog::find(name).is_some()), "{page}: {command}");
+                continue;
+            }
+            let mut shell = Command::new("sh");
+            shell.args(["-ec", &command]).current_dir(&dir).env("PATH", &path).stdin(Stdio::null());
+            let output = shell.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{page}: {command}: {}\n{said}", output.status);
+        }
+    }
+    assert!(n_commands > 10, "only {n_commands} commands were found");
+    for made in
+        ["smaller.gguf", "models/TinyLlama-1.1B-Chat-v1.0.Q8_0.gguf", "models/builtin-00001-of-00003.gguf"]
+    {
+        assert!(dir.path().join(made).is_file(), "{made} was not made");
+    }
+}
+
 /// Run the README's first example, and compare line by line; numbers that depend on the machine may differ.
 #[test]
 fn the_transcript_is_what_happens() {

@@ -21,16 +21,11 @@ pub(super) fn list() -> String {
             None => "",
         };
         let Model { name, family, licence, .. } = model;
-        let (n_millions, size) = (model.n_params as f64 / 1e6, megabytes(size_bytes));
-        writeln!(list, "{name:25}{n_millions:>7.1} M  {family:7}{kind:11}{licence:18}{size}{note}")
+        let (n_millions, size_mb) = (model.n_params as f64 / 1e6, size_bytes as f64 / 1e6);
+        writeln!(list, "{name:25}{n_millions:>7.1} M  {family:7}{kind:11}{licence:18}{size_mb:.0} MB{note}")
             .expect("a String takes every write");
     }
     list
-}
-
-/// Return a size in MB.
-pub(super) fn megabytes(size_bytes: u64) -> String {
-    format!("{:.0} MB", size_bytes as f64 / 1e6)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use catalog::{File, Model, Origin};
+use indicatif::DecimalBytes;
 use url::Url;
 
 pub use download::Patience;
@@ -27,7 +28,6 @@ pub use http::Hub;
 
 use crate::progress::{Progress, Unit};
 use http::Client;
-use list::megabytes;
 use lock::Lock;
 use sum::{Expected, Sum};
 
@@ -162,7 +162,7 @@ impl Fetcher {
             });
         }
         let size =
-            file.size_bytes.map(|size_bytes| format!("{}, ", megabytes(size_bytes))).unwrap_or_default();
+            file.size_bytes.map(|size_bytes| format!("{}, ", DecimalBytes(size_bytes))).unwrap_or_default();
         eprintln!("fetching {} ({size}{}) into {}", file.name, model.licence, dir.display());
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)

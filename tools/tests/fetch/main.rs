@@ -428,7 +428,7 @@ fn bootlm_fetch(server: &Server, names: &[&str], dir: &Path) -> Command {
 }
 
 #[test]
-fn ctrl_c_leaves_what_the_next_run_goes_on_with() {
+fn a_program_that_is_killed_leaves_what_the_next_run_goes_on_with() {
     let dir = tempfile::tempdir().unwrap();
     // As long as stories260K.bin, and something else.
     let content = bytes(1_056_540);
@@ -436,15 +436,16 @@ fn ctrl_c_leaves_what_the_next_run_goes_on_with() {
         let reply = Reply::file(seen, &content, TAG);
         if n == 0 { reply.cut(300_000).stays_open() } else { reply }
     });
-    let child = bootlm_fetch(&server, &["stories260K"], dir.path()).spawn().unwrap();
+    let mut child = bootlm_fetch(&server, &["stories260K"], dir.path()).spawn().unwrap();
     let part = dir.path().join("stories260K.bin.part");
     let start = Instant::now();
     while fs::metadata(&part).map_or(0, |metadata| metadata.len()) < 300_000 {
         assert!(start.elapsed() < Duration::from_secs(20), "nothing came");
         thread::sleep(Duration::from_millis(10));
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    assert!(!child.wait_with_output().unwrap().status.success());
+    // Ctrl-C does less, and may be ignored where a shell started this behind it.
+    child.kill().unwrap();
+    child.wait().unwrap();
 
     let output = bootlm_fetch(&server, &["stories260K"], dir.path()).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

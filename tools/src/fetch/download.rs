@@ -101,18 +101,24 @@ pub(super) fn download(
 impl Download<'_> {
     /// Try until all of the file is here.
     fn bring_all(&mut self, patience: &Patience) -> Result<()> {
-        let (mut n_in_vain, mut furthest) = (0_u32, self.size_bytes()?);
+        let at_first = self.size_bytes()?;
+        let (mut n_in_vain, mut furthest) = (0_u32, at_first);
         loop {
-            let (error, wish) = match self.bring_more() {
+            let (error, wish, tries) = match self.bring_more() {
                 Ok(()) => return Ok(()),
                 Err(Failure::Lasting(error)) => return Err(error),
-                Err(Failure::Passing(error, wish)) => (error, wish),
+                Err(Failure::Passing(error, wish)) => (error, wish, patience.tries),
+                // Whoever has no network should not have to wait long to be told so.
+                Err(Failure::Unanswered(error)) if furthest == at_first => {
+                    (error, None, patience.tries.min(3))
+                }
+                Err(Failure::Unanswered(error)) => (error, None, patience.tries),
             };
             let size_bytes = self.size_bytes()?;
             n_in_vain = if size_bytes > furthest { 0 } else { n_in_vain + 1 };
             furthest = furthest.max(size_bytes);
             let wait = wish.unwrap_or(patience.first_wait * (1 << n_in_vain.saturating_sub(1).min(16)));
-            if n_in_vain >= patience.tries || wait > patience.longest_wait {
+            if n_in_vain >= tries || wait > patience.longest_wait {
                 let why = match wish {
                     Some(wait) => format!("the server asks to be left alone for {} s", wait.as_secs()),
                     None => format!("nothing has come in {n_in_vain} tries"),

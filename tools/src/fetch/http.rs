@@ -4,7 +4,7 @@
 //! Redirects are followed here and not by the library, since the hub says with the first answer what the file is that
 //! lies behind the last one, and since its token is for itself alone.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
@@ -75,6 +75,8 @@ pub(super) enum Content {
 pub(super) enum Failure {
     /// It may be otherwise the next time, after a while that the server may have named.
     Passing(Error, Option<Duration>),
+    /// There was no answer; perhaps there is no network either.
+    Unanswered(Error),
     /// It will be the same the next time.
     Lasting(Error),
 }
@@ -131,17 +133,15 @@ impl Client {
             }
         }
         builder.call().map_err(|error| {
-            let lasts = matches!(
-                error,
-                ureq::Error::BadUri(_)
-                    | ureq::Error::Http(_)
-                    | ureq::Error::InvalidProxyUrl
-                    | ureq::Error::Rustls(_)
-                    | ureq::Error::Tls(_)
-                    | ureq::Error::Pem(_)
-            );
+            let lasts = match &error {
+                // A certificate that is not trusted, as rustls tells it.
+                ureq::Error::Io(error) => error.kind() == ErrorKind::InvalidData,
+                ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl => true,
+                ureq::Error::Rustls(_) | ureq::Error::Tls(_) | ureq::Error::Pem(_) => true,
+                _ => false,
+            };
             let error = Error::new(error).context(url.to_string());
-            if lasts { Failure::Lasting(error) } else { Failure::Passing(error, None) }
+            if lasts { Failure::Lasting(error) } else { Failure::Unanswered(error) }
         })
     }
 }

@@ -3,6 +3,7 @@
 mod server;
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -290,6 +291,17 @@ fn a_server_that_stays_broken_or_silent_is_given_up_and_what_came_stays() {
     assert!(error.contains("run this again") && error.contains("502"), "{error}");
     assert_eq!(server.starts(), [0, 20_000, 20_000, 20_000, 20_000]);
     assert_eq!(fs::read(dir.path().join("abc.gguf.part")).unwrap(), content[..20_000]);
+}
+
+#[test]
+fn a_network_that_is_not_there_is_given_up_soon() {
+    let (dir, listener) = (tempfile::tempdir().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let hub = Hub { endpoint: endpoint.parse().unwrap(), token: None };
+    let patience = Patience { tries: 1_000_000, ..PATIENCE };
+    let error = Fetcher::new(hub, patience).fetch(&model(None, None), dir.path()).unwrap_err();
+    assert!(format!("{error:#}").contains("nothing has come in 3 tries"), "{error:#}");
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn what_is_no_whole_checkpoint_is_refused_with_the_reason() {
         fs::write(path, &bytes[..bytes.len() - 100]).unwrap();
     };
     let remove = |dir: &TempDir, file: &str| fs::remove_file(dir.path().join(file)).unwrap();
-    let cases: [(&str, &dyn Fn(&TempDir), &[&str]); 12] = [
+    let cases: [(&str, &dyn Fn(&TempDir), &[&str]); 14] = [
         ("qwen2", &|dir| remove(dir, "config.json"), &["config.json", "cannot open"]),
         ("qwen2", &|dir| remove(dir, "model.safetensors"), &["no weights", "pytorch_model.bin"]),
         ("qwen2", &|dir| remove(dir, "tokenizer.json"), &["tokenizer.json"]),
@@ -299,7 +299,21 @@ fn what_is_no_whole_checkpoint_is_refused_with_the_reason() {
             &|dir| edit(dir, "config.json", "\"num_hidden_layers\":2", "\"num_hidden_layers\":3"),
             &["blk.2.attn_norm.weight"],
         ),
-        ("qwen2", &|dir| edit(dir, "config.json", "\"vocab_size\":272", "\"vocab_size\":200"), &["200"]),
+        (
+            "qwen2",
+            &|dir| edit(dir, "config.json", "\"vocab_size\":272", "\"vocab_size\":200"),
+            &["200", "272"],
+        ),
+        (
+            "qwen2",
+            &|dir| edit(dir, "config.json", "\"vocab_size\":272", "\"vocab_size\":900000000000"),
+            &["900000000000", "1 to 16777216"],
+        ),
+        (
+            "qwen2",
+            &|dir| edit(dir, "tokenizer.json", "\"id\":2,", "\"id\":4000000000,"),
+            &["4000000000", "272 rows"],
+        ),
         (
             "qwen2",
             &|dir| edit(dir, "tokenizer.json", "\\\\p{N}|", "\\\\p{N}+|"),

@@ -37,6 +37,9 @@ pub(super) struct Config {
     pub(super) pad: Option<u32>,
 }
 
+/// Above any model there is, and low enough that nothing overflows.
+const MAX_DIMENSION: usize = 1 << 24;
+
 /// How positions turn queries and keys.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Rope {
@@ -128,32 +131,46 @@ impl Config {
         );
         let (n_embd, n_head) = (json.hidden_size, json.num_attention_heads);
         let n_head_kv = json.num_key_value_heads.unwrap_or(n_head);
+        // Qwen3's configuration has this where the file does not say.
+        let head_dim = json.head_dim.or((architecture == Architecture::Qwen3).then_some(128));
+        let n_ff = json.intermediate_size.or(is_gpt2.then(|| n_embd.saturating_mul(4)));
+        let n_ff = n_ff.context("intermediate_size is missing")?;
+        let (n_ctx, n_layer) = (json.max_position_embeddings, json.num_hidden_layers);
+        for (name, count) in [
+            ("hidden_size", n_embd),
+            ("num_attention_heads", n_head),
+            ("num_key_value_heads", n_head_kv),
+            ("head_dim", head_dim.unwrap_or(1)),
+            ("intermediate_size", n_ff),
+            ("max_position_embeddings", n_ctx),
+            ("num_hidden_layers", n_layer),
+            ("vocab_size", json.vocab_size),
+        ] {
+            ensure!((1..=MAX_DIMENSION).contains(&count), "{name} is {count}, expected 1 to {MAX_DIMENSION}");
+        }
         ensure!(
-            n_head > 0 && n_head_kv > 0 && n_head.is_multiple_of(n_head_kv),
+            n_head.is_multiple_of(n_head_kv),
             "{n_head} heads of queries cannot share {n_head_kv} of keys and values"
         );
         let mut rope = json.rope_parameters.or(json.rope_scaling).unwrap_or_default();
         rope.rope_theta = rope.rope_theta.or(json.rope_theta);
         let kind = rope.rope_type.as_deref().unwrap_or("default");
-        ensure!(
-            ["default", "linear", "llama3"].contains(&kind),
-            "rope scaling of the type {kind}; the engine has linear and llama3"
-        );
-        let n_ff = match json.intermediate_size {
-            Some(n_ff) => n_ff,
-            None if is_gpt2 => 4 * n_embd,
-            None => bail!("intermediate_size is missing"),
+        let is_known = match kind {
+            "default" | "linear" => true,
+            "llama3" => architecture == Architecture::Llama,
+            _ => false,
         };
+        ensure!(is_known, "rope scaling of the type {kind}; the engine has linear, and llama3 for llama");
         Ok(Self {
             architecture,
-            n_layer: json.num_hidden_layers,
+            n_layer,
             n_head,
             n_head_kv,
             n_embd,
-            n_embd_head: json.head_dim.unwrap_or(n_embd / n_head),
-            names_head_width: json.head_dim.is_some(),
+            n_embd_head: head_dim.unwrap_or(n_embd / n_head),
+            names_head_width: head_dim.is_some(),
             n_ff,
-            n_ctx: json.max_position_embeddings,
+            n_ctx,
             // What transformers takes where the file does not say.
             norm_eps: json.rms_norm_eps.unwrap_or(if is_gpt2 { 1e-5 } else { 1e-6 }),
             is_tied: json.tie_word_embeddings.unwrap_or(is_gpt2),

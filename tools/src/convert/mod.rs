@@ -142,17 +142,16 @@ fn tensors(dir: &Path, config: &Config) -> Result<Vec<(String, Weights<'static>)
     if let Some((name, weights)) = config.rope_frequencies() {
         tensors.insert(architecture::Place::FIRST, (name, weights));
     }
-    let missing: Vec<String> = config
-        .architecture
-        .needed(config.n_layer)
-        .filter(|needed| !tensors.values().any(|(name, _)| name == needed))
-        .collect();
+    let shape_of =
+        |name: &str| tensors.values().find(|(known, _)| known == name).map(|(_, weights)| &weights.shape);
+    if let Some(missing) = config.architecture.needed(config.n_layer).find(|name| shape_of(name).is_none()) {
+        bail!("{missing} of a model of {} layers is missing; is the checkpoint whole?", config.n_layer);
+    }
+    let n_rows = shape_of("token_embd.weight").and_then(|shape| shape.get(1));
     ensure!(
-        missing.is_empty(),
-        "{} tensor(s) of a model of {} layers are missing, {} the first; is the checkpoint whole?",
-        missing.len(),
-        config.n_layer,
-        missing[0]
+        n_rows == Some(&(config.n_vocab as u64)),
+        "vocab_size in config.json is {}, and the embedding has {n_rows:?} rows; do both belong to one model?",
+        config.n_vocab
     );
     Ok(tensors.into_values().collect())
 }

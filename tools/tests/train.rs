@@ -21,10 +21,10 @@ use serde::Deserialize;
 const TEXT: &str = "HAMLET:\nTo be, or not to be: that is the question.\n\nHORATIO:\nMy lord, it is not.\n\n";
 
 /// A model that is trained in seconds.
-const TINY: &str = "--n-vocab 300 --n-ctx 64 --n-embd 32 --n-layer 2 --n-head 4 --n-head-kv 2 --n-ff 64 \
+const TINY: &str = "--n-vocab 300 --n-ctx 256 --n-embd 32 --n-layer 2 --n-head 4 --n-head-kv 2 --n-ff 64 \
                     --n-batch 4 --warm-up 2 --look-every 10 --threads 1 --steps 20";
 
-/// The largest difference that a logit may have from PyTorch's, in floats throughout; 2e-5 was measured, where logits reach 9.
+/// The largest difference that a logit may have from PyTorch's, in floats throughout; 5e-5 was measured.
 const F32_TOLERANCE: f32 = 1e-3;
 
 /// What `tests/logits.py` says of a model.
@@ -113,7 +113,7 @@ fn difference(gguf: &Gguf<'_>, reference: &Reference, isa: Isa) -> Option<f32> {
 }
 
 /// The built-in model's matrices are quantized, and meet activations of 8 bits here: its logits, whose root mean square is
-/// 4.5, were measured to differ by up to 0.08.
+/// 4.5, were measured to differ by up to 0.07.
 const BUILTIN_TOLERANCE: f32 = 0.25;
 
 #[test]

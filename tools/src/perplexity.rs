@@ -18,6 +18,9 @@ use crate::model_files::ModelFiles;
 use crate::progress::{Progress, Unit};
 use crate::workers::Pool;
 
+/// llama-perplexity's size of a chunk.
+const DEFAULT_N_CTX: usize = 512;
+
 /// What can be asked of `bootlm perplexity`.
 #[derive(Debug, clap::Args)]
 pub struct PerplexityArgs {
@@ -27,9 +30,9 @@ pub struct PerplexityArgs {
     /// The text.
     #[arg(value_name = "TEXTFILE")]
     text: PathBuf,
-    /// The size of a chunk, in tokens.
-    #[arg(short = 'c', long, value_name = "TOKENS", default_value_t = 512)]
-    n_ctx: usize,
+    /// The size of a chunk, in tokens; 512, or as many as the model was trained with, where it is left out.
+    #[arg(short = 'c', long, value_name = "TOKENS")]
+    n_ctx: Option<usize>,
     /// Threads that compute; all that there are where it is left out.
     #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
@@ -47,21 +50,22 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let gguf = files.gguf().with_context(model_name)?;
     let model = Model::load(&gguf).with_context(model_name)?;
     let tokenizer = Tokenizer::load(&gguf).with_context(model_name)?;
-    let mut session = Session::new(&model, &workers, args.n_ctx).context("a session")?;
+    let n_ctx = args.n_ctx.unwrap_or(model.hparams().n_ctx_train.min(DEFAULT_N_CTX));
+    let mut session = Session::new(&model, &workers, n_ctx).context("a session")?;
 
     let bos = tokenizer.bos().filter(|_| tokenizer.adds_bos());
     let tokens: Vec<Token> = bos.into_iter().chain(tokenizer.encode(&text)).collect();
-    let chunks = tokens.chunks_exact(args.n_ctx);
-    ensure!(args.n_ctx >= 4, "a chunk of {} tokens has nothing to score", args.n_ctx);
+    let chunks = tokens.chunks_exact(n_ctx);
+    ensure!(n_ctx >= 4, "a chunk of {n_ctx} tokens has nothing to score");
     ensure!(
         chunks.len() > 0,
         "{}: {} tokens are less than a chunk of {}; take smaller chunks with --n-ctx, or more text",
         name(),
         tokens.len(),
-        args.n_ctx
+        n_ctx
     );
     let n_chunks = chunks.len();
-    let mut progress = Progress::new("tokens", Unit::Steps, Some((n_chunks * args.n_ctx) as u64));
+    let mut progress = Progress::new("tokens", Unit::Steps, Some((n_chunks * n_ctx) as u64));
     let mut logs = Vec::new();
     for chunk in chunks {
         score(&mut session, chunk, bos, &mut logs, &mut progress)?;
@@ -72,7 +76,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     println!(
         "PPL = {value:.4} +/- {error:.5}, {} tokens scored in {n_chunks} chunks of {}",
         logs.len(),
-        args.n_ctx
+        n_ctx
     );
     Ok(())
 }

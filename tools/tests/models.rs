@@ -275,6 +275,14 @@ fn perplexity_is_that_of_llama_cpp() {
 }
 
 #[test]
+fn chunks_are_no_longer_than_what_the_model_was_trained_with() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let [model, text] = ["models/builtin.gguf", "README.md"].map(|name| root.join(name));
+    let output = bootlm(&["perplexity", model.to_str().unwrap(), text.to_str().unwrap()]);
+    assert!(stdout(&output).ends_with(" chunks of 256\n"), "{}{}", stdout(&output), stderr(&output));
+}
+
+#[test]
 fn perplexity_refuses_a_text_that_is_no_chunk() {
     let dir = tempfile::tempdir().unwrap();
     let (model, text) = (brief(dir.path()), write(dir.path(), "text.txt", b"Short."));

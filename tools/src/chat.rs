@@ -3,13 +3,14 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use engine::platform::{Clock, Entropy};
 use memmap2::{Advice, MmapMut, MmapOptions};
 use shell::{Host, Machine, ModelFile, Options};
 
+use crate::progress::{Progress, Unit};
 use crate::terminal::{SavedTerminal, StdTerminal};
 use crate::workers::Pool;
 
@@ -80,12 +81,29 @@ pub(crate) fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Loaded> {
     Ok(Loaded { files: files.into_iter().map(bring).collect::<Result<_>>()?, may_change })
 }
 
+/// How much of a file is read between two looks at the clock.
+const PIECE_BYTES: usize = 16 << 20;
+
+/// What takes no longer has no bar.
+const UNSEEN: Duration = Duration::from_millis(500);
+
 /// Return the contents of `file`.
 fn read(mut file: File, n_bytes: usize) -> Result<MmapMut> {
     let mut bytes = MmapMut::map_anon(n_bytes).context("memory for the model")?;
     // A page fault per 2 MiB in place of 4 KiB. Where there are no such pages, small ones do.
     let _ = bytes.advise(Advice::HugePage);
-    file.read_exact(&mut bytes)?;
+    let start = Instant::now();
+    let (mut progress, mut n_read): (Option<Progress>, _) = (None, 0);
+    for piece in bytes.chunks_mut(PIECE_BYTES) {
+        file.read_exact(piece)?;
+        n_read += piece.len() as u64;
+        if let Some(progress) = &mut progress {
+            progress.advance(piece.len() as u64);
+        } else if start.elapsed() >= UNSEEN {
+            let bar = progress.insert(Progress::new("loading", Unit::Bytes, Some(n_bytes as u64)));
+            bar.begin_at(n_read);
+        }
+    }
     Ok(bytes)
 }
 

@@ -1,4 +1,4 @@
-//! Model files made in memory, and a model of known answers, for tests (the feature `testing`).
+//! Model files made in memory, a model of known answers, and cores without threads, for tests (the feature `testing`).
 
 mod chain_model;
 
@@ -7,7 +7,25 @@ use alloc::vec::Vec;
 
 pub use chain_model::ChainModel;
 
+use crate::platform::Workers;
 use crate::quant::TensorType;
+
+/// Cores that take their turns on one.
+#[derive(Clone, Copy, Debug)]
+pub struct InTurn(
+    /// How many there are.
+    pub usize,
+);
+
+impl Workers for InTurn {
+    fn count(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, task: &(dyn Fn(usize) + Sync)) {
+        (0..self.0).for_each(task);
+    }
+}
 
 /// The types of metadata values that tests write (`enum gguf_metadata_value_type`).
 const U32: u32 = 4;

@@ -11,24 +11,11 @@ use engine::format::{File, models};
 use engine::model::Model;
 use engine::platform::{OneCore, Workers};
 use engine::session::{KvType, Session, memory_required};
-use engine::testing::llama2c_tokenizer;
+use engine::testing::{InTurn, llama2c_tokenizer};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-/// Cores that take their turns on one.
-struct InTurn(usize);
-
-impl Workers for InTurn {
-    fn count(&self) -> usize {
-        self.0
-    }
-
-    fn run(&self, task: &(dyn Fn(usize) + Sync)) {
-        (0..self.0).for_each(task);
-    }
-}
 
 #[test]
 fn a_session_allocates_what_it_says_and_a_forward_pass_nothing() {

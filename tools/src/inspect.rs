@@ -10,16 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use engine::chat::ChatTemplate;
 use engine::format::gguf::{Gguf, Tensor};
-use engine::model::{HParams, Model};
+use engine::model::Model;
 use engine::quant::TensorType;
 use engine::session::{self, KvType};
 use engine::tokenizer::{self, Tokenizer};
 use serde::Serialize;
 
+use crate::image::MAX_FILE_BYTES;
 use crate::model_files::ModelFiles;
-
-/// The largest file of FAT32, which is what firmware boots from; and Limine puts modules below 4 GiB when a BIOS starts it.
-const MAX_FAT32_BYTES: u64 = u32::MAX as u64;
 
 /// The contexts whose memory is told, beside the one that the model was trained with.
 const CONTEXTS: [usize; 3] = [512, 2048, 8192];
@@ -123,7 +121,8 @@ impl Report {
     fn fill(&mut self, path: &Path, lists_tensors: bool) -> Result<()> {
         let files = ModelFiles::map(path)?;
         self.file_bytes = files.sizes_bytes();
-        if self.file_bytes.iter().any(|&bytes| bytes > MAX_FAT32_BYTES) {
+        // FAT32 is what firmware boots from; and Limine puts modules below 4 GiB when a BIOS starts it.
+        if self.file_bytes.iter().any(|&bytes| bytes > MAX_FILE_BYTES) {
             let what = "a file of 4 GiB or more fits on no FAT32, and a BIOS cannot boot with it: split it";
             self.warnings.push(what.into());
         }
@@ -179,19 +178,9 @@ impl Report {
     }
 
     fn tell_model(&mut self, model: &Model<'_>, gguf: &Gguf<'_>) {
-        let HParams { n_ctx_train, n_embd, n_layer, n_head, n_head_kv, n_embd_head, n_ff, n_vocab } =
-            *model.hparams();
         self.n_params = Some(model.n_params());
-        self.hyperparameters = vec![
-            ("n_layer", n_layer),
-            ("n_embd", n_embd),
-            ("n_ff", n_ff),
-            ("n_head", n_head),
-            ("n_head_kv", n_head_kv),
-            ("n_embd_head", n_embd_head),
-            ("n_vocab", n_vocab),
-            ("n_ctx_train", n_ctx_train),
-        ];
+        self.hyperparameters = model.hparams().named().to_vec();
+        let n_ctx_train = model.hparams().n_ctx_train;
         let mut contexts = CONTEXTS.to_vec();
         contexts.retain(|&n_ctx| n_ctx < n_ctx_train);
         contexts.push(n_ctx_train);

@@ -34,6 +34,21 @@ pub struct HParams {
 const MAX_DIMENSION: usize = 1 << 24;
 
 impl HParams {
+    /// Return all of them with their names, for a person.
+    pub fn named(&self) -> [(&'static str, usize); 8] {
+        let Self { n_ctx_train, n_embd, n_layer, n_head, n_head_kv, n_embd_head, n_ff, n_vocab } = *self;
+        [
+            ("n_layer", n_layer),
+            ("n_embd", n_embd),
+            ("n_ff", n_ff),
+            ("n_head", n_head),
+            ("n_head_kv", n_head_kv),
+            ("n_embd_head", n_embd_head),
+            ("n_vocab", n_vocab),
+            ("n_ctx_train", n_ctx_train),
+        ]
+    }
+
     /// Return the hyperparameters of a file.
     ///
     /// # Errors

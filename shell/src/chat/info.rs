@@ -6,7 +6,6 @@ use alloc::string::{String, ToString};
 use core::fmt::Write;
 
 use engine::chat::ChatTemplate;
-use engine::model::HParams;
 use engine::quant::TensorType;
 
 use super::Chat;
@@ -17,8 +16,6 @@ impl Chat<'_> {
     /// Return what `/info` shows: where the model comes from, its shape, its weights, its tokenizer, its template.
     pub(crate) fn info(&self) -> String {
         let Self { gguf, model, tokenizer, template, .. } = self;
-        let HParams { n_ctx_train, n_embd, n_layer, n_head, n_head_kv, n_embd_head, n_ff, n_vocab } =
-            *model.hparams();
         let mut text = String::new();
         let mut row = |name: &str, value: String| {
             // Writing to a string cannot fail.
@@ -31,16 +28,7 @@ impl Chat<'_> {
                 row(&key["general.".len()..], value.to_string());
             }
         }
-        for (name, value) in [
-            ("n_layer", n_layer),
-            ("n_embd", n_embd),
-            ("n_ff", n_ff),
-            ("n_head", n_head),
-            ("n_head_kv", n_head_kv),
-            ("n_embd_head", n_embd_head),
-            ("n_vocab", n_vocab),
-            ("n_ctx_train", n_ctx_train),
-        ] {
+        for (name, value) in model.hparams().named() {
             row(name, value.to_string());
         }
         let (n_ctx, kv) = self.settings.context();

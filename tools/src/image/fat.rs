@@ -15,7 +15,7 @@ use super::partition::Partition;
 use crate::progress::{Progress, Unit};
 
 /// The longest file, 1 byte below 4 GiB: a directory has 32 bits for it.
-pub(super) const MAX_FILE_BYTES: u64 = u32::MAX as u64;
+pub(crate) const MAX_FILE_BYTES: u64 = u32::MAX as u64;
 
 /// With fewer clusters it is no FAT32; they count from 65,525 on, and "16 more or less" are to be kept away from that.
 const MIN_CLUSTERS: u64 = 65_525 + 16;

@@ -21,6 +21,7 @@ use anyhow::{Context, Result, bail};
 
 use self::contents::Contents;
 pub use self::device::Device;
+pub(crate) use self::fat::MAX_FILE_BYTES;
 use self::identity::{Epoch, Identity};
 use crate::limine::Limine;
 

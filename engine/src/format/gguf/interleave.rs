@@ -118,20 +118,7 @@ mod tests {
     use super::*;
     use crate::format::gguf::Gguf;
     use crate::platform::OneCore;
-    use crate::testing::GgufWriter;
-
-    /// Cores that take their turns on one.
-    struct InTurn(usize);
-
-    impl Workers for InTurn {
-        fn count(&self) -> usize {
-            self.0
-        }
-
-        fn run(&self, task: &(dyn Fn(usize) + Sync)) {
-            (0..self.0).for_each(task);
-        }
-    }
+    use crate::testing::{GgufWriter, InTurn};
 
     /// Return the inner loops that interleave, or `None` and say so.
     fn kernels() -> Option<&'static Kernels> {

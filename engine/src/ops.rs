@@ -99,7 +99,7 @@ pub(crate) fn attend_f32(
     out: &mut [f32],
 ) {
     let query = Activations { floats: q, quants: &[] };
-    kernels.mul_mat(TensorType::F32, keys.as_bytes(), query, q.len(), scores);
+    kernels.mul_mat(TensorType::F32, keys.as_bytes(), query, q.len(), &mut [&mut *scores]);
     for score in &mut *scores {
         *score *= scale;
     }

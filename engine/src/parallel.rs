@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 use spin::Mutex;
 
 use crate::cpu::Kernels;
-use crate::model::Linear;
+use crate::model::{Linear, N_BATCH};
 use crate::platform::Workers;
 use crate::quant::{Activations, BlockQ8_1, QK};
 
@@ -16,7 +16,7 @@ use crate::quant::{Activations, BlockQ8_1, QK};
 pub(crate) const MAX_CORES: usize = 64;
 
 /// Rows of a matrix are dealt out in groups of this many: what the kernels take at a time.
-const ROW_GROUP: usize = 8;
+const ROW_GROUP: usize = 16;
 
 /// The cores, and the inner loops that they run.
 #[derive(Clone, Copy)]
@@ -31,12 +31,22 @@ pub(crate) struct Product<'a> {
     pub(crate) out: &'a mut [f32],
 }
 
-/// A core's part of a product.
+/// A core's part of a product: some rows, so that no weight is read by two cores.
 struct Part<'a> {
     linear: &'a Linear<'a>,
     rows: Range<usize>,
-    tokens: Range<usize>,
-    out: &'a mut [f32],
+    /// `(n_tokens)(rows.len())`.
+    out: ArrayVec<&'a mut [f32], N_BATCH>,
+}
+
+impl<'a> Part<'a> {
+    /// Return core `core`'s part, which has no output yet.
+    fn new(linear: &'a Linear<'a>, core: usize, n_cores: usize) -> Self {
+        let n_out = linear.rows.len();
+        let groups = share(n_out.div_ceil(ROW_GROUP), core, n_cores);
+        let rows = (groups.start * ROW_GROUP).min(n_out)..(groups.end * ROW_GROUP).min(n_out);
+        Self { linear, rows, out: ArrayVec::new() }
+    }
 }
 
 impl Cores<'_> {
@@ -52,10 +62,8 @@ impl Cores<'_> {
         &self,
         x: &[f32],
         quants: &mut [BlockQ8_1],
-        mut products: [Product<'_>; N],
+        products: [Product<'_>; N],
     ) {
-        let n_in = products[0].linear.matrix.n_in();
-        let n_tokens = x.len() / n_in;
         let quants = match products.iter().any(|product| product.linear.matrix.is_quantized()) {
             true => &mut quants[..x.len() / QK],
             false => &mut [],
@@ -63,24 +71,29 @@ impl Cores<'_> {
         if !quants.is_empty() {
             self.kernels.quantize_q8_1(x, quants);
         }
-        let quants = &*quants;
+        let x = Activations { floats: x, quants };
 
         let n_cores = self.count();
         let mut shares: ArrayVec<Mutex<[Part<'_>; N]>, MAX_CORES> = ArrayVec::new();
         for core in 0..n_cores {
-            shares
-                .push(Mutex::new(products.each_mut().map(|product| part(product, core, n_cores, n_tokens))));
+            shares.push(Mutex::new(
+                products.each_ref().map(|product| Part::new(product.linear, core, n_cores)),
+            ));
+        }
+        for (i, Product { linear, out }) in products.into_iter().enumerate() {
+            for mut row in out.chunks_exact_mut(linear.rows.len()) {
+                for share in &mut shares {
+                    let part = &mut share.get_mut()[i];
+                    let (mine, others) = row.split_at_mut(part.rows.len());
+                    part.out.push(mine);
+                    row = others;
+                }
+            }
         }
         self.workers.run(&|core| {
             let Some(share) = shares.get(core) else { return };
-            for Part { linear, rows, tokens, out } in share.lock().iter_mut() {
-                let x = Activations {
-                    floats: &x[tokens.start * n_in..tokens.end * n_in],
-                    quants: quants
-                        .get(tokens.start * (n_in / QK)..tokens.end * (n_in / QK))
-                        .unwrap_or_default(),
-                };
-                if !out.is_empty() {
+            for Part { linear, rows, out } in share.lock().iter_mut() {
+                if rows.start < rows.end {
                     linear.apply(self.kernels, rows.clone(), x, out);
                 }
             }
@@ -120,20 +133,4 @@ impl Cores<'_> {
 /// Return which of `n` units are core `core`'s.
 pub(crate) fn share(n: usize, core: usize, n_cores: usize) -> Range<usize> {
     n * core / n_cores..n * (core + 1) / n_cores
-}
-
-/// Cut core `core`'s part off the front of `product`'s output: some rows of one token, or all rows of some tokens, so
-/// that either way its output is one piece.
-fn part<'a>(product: &mut Product<'a>, core: usize, n_cores: usize, n_tokens: usize) -> Part<'a> {
-    let linear = product.linear;
-    let n_out = linear.rows.len();
-    let (rows, tokens) = if n_tokens == 1 {
-        let groups = share(n_out.div_ceil(ROW_GROUP), core, n_cores);
-        ((groups.start * ROW_GROUP).min(n_out)..(groups.end * ROW_GROUP).min(n_out), 0..1)
-    } else {
-        (0..n_out, share(n_tokens, core, n_cores))
-    };
-    let (out, rest) = core::mem::take(&mut product.out).split_at_mut(rows.len() * tokens.len());
-    product.out = rest;
-    Part { linear, rows, tokens, out }
 }

@@ -21,29 +21,27 @@ pub(super) const KERNELS: Kernels = Kernels {
     swiglu,
 };
 
-pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
     with_block!(kind, B => {
         let w = blocks::<B>(w);
         mul_mat_of(|range| w[range].iter().map(B::unpack), x, n_in, out);
     });
 }
 
-fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
     mul_mat_of(|range| range.map(|i| w.block(i)), x, n_in, out);
 }
 
-/// Write the products of rows with `x (n_tokens, n_in)` to `out (n_tokens, n_rows)`; `blocks` returns a range of the rows'
+/// Write the products of rows with `x (n_tokens, n_in)` to `out (n_tokens)(n_rows)`; `blocks` returns a range of the rows'
 /// blocks.
 fn mul_mat_of<W: Weights, I: Iterator<Item = W>>(
     blocks: impl Fn(Range<usize>) -> I,
     x: Activations<'_>,
     n_in: usize,
-    out: &mut [f32],
+    out: &mut [&mut [f32]],
 ) {
     let n_blocks = n_in / W::LEN;
-    let x = W::activations(x);
-    let n_rows = out.len() / (x.len() / n_blocks);
-    for (x, out) in x.chunks_exact(n_blocks).zip(out.chunks_exact_mut(n_rows)) {
+    for (x, out) in W::activations(x).chunks_exact(n_blocks).zip(out) {
         for (row, out) in out.iter_mut().enumerate() {
             let w = blocks(row * n_blocks..(row + 1) * n_blocks);
             *out = w.zip(x).map(|(w, x)| w.dot(x)).sum();
@@ -58,15 +56,14 @@ pub(super) fn mul_mat_interleaved(
     x: &[BlockQ8_1],
     n_in: usize,
     rows: Range<usize>,
-    out: &mut [f32],
+    out: &mut [&mut [f32]],
 ) {
     with_block!(kind, B => {
         let woven_bytes = ROWS * size_of::<B>();
         let group_bytes = n_in / <B as Block>::Weights::LEN * woven_bytes;
-        let tokens = x.chunks_exact(n_in / QK).zip(out.chunks_exact_mut(rows.len()));
-        for (x, out) in tokens {
+        for (x, out) in x.chunks_exact(n_in / QK).zip(out) {
             let x = <B as Block>::Weights::activations(Activations { floats: &[], quants: x });
-            for (row, out) in rows.clone().zip(out) {
+            for (row, out) in rows.clone().zip(out.iter_mut()) {
                 let group = w[row / ROWS * group_bytes..][..group_bytes].chunks_exact(woven_bytes);
                 let blocks = group.map(|woven| block_of::<B>(kind, woven, row % ROWS).unpack());
                 *out = blocks.zip(x).map(|(w, x)| w.dot(x)).sum();
@@ -80,12 +77,13 @@ fn quantize_q8_1(x: &[f32], out: &mut [BlockQ8_1]) {
         let max = x.iter().fold(0_f32, |max, x| max.max(x.abs()));
         let d = max / 127.0;
         let inverse = if d > 0.0 { 1.0 / d } else { 0.0 };
-        let mut sum = 0;
         for (&x, q) in x.iter().zip(&mut out.qs) {
             *q = libm::rintf(x * inverse) as i8;
-            sum += i32::from(*q);
         }
-        (out.d, out.s) = (d, d * sum as f32);
+        let (first, second) = out.qs.split_at(QK / 2);
+        let sums = [first, second].map(|qs| qs.iter().map(|&q| i32::from(q)).sum::<i32>());
+        out.bias = sums.map(|sum| -128 * sum);
+        (out.d, out.s) = (d, d * (sums[0] + sums[1]) as f32);
     }
 }
 

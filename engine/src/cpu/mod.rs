@@ -25,6 +25,8 @@ pub enum Isa {
     Generic,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
+    /// The same with AVX-512: F, BW, VL and VNNI.
+    Avx512,
     /// The baseline where QEMU emulates it: quantized products in whole numbers.
     GenericEmulated,
     /// AVX2 where QEMU emulates it: quantized products in whole numbers.
@@ -43,23 +45,24 @@ impl fmt::Display for Isa {
         f.write_str(match self {
             Self::Generic => "generic",
             Self::Avx2 => "AVX2",
+            Self::Avx512 => "AVX-512",
             Self::GenericEmulated => "generic, emulated",
             Self::Avx2Emulated => "AVX2, emulated",
         })
     }
 }
 
-/// `mul_mat(kind, w (n_rows, n_in), x (n_tokens, n_in), n_in, out (n_tokens, n_rows))`.
-type MulMat = fn(TensorType, &[u8], Activations<'_>, usize, &mut [f32]);
+/// `mul_mat(kind, w (n_rows, n_in), x (n_tokens, n_in), n_in, out (n_tokens)(n_rows))`.
+type MulMat = fn(TensorType, &[u8], Activations<'_>, usize, &mut [&mut [f32]]);
 
-/// `mul_mat_interleaved(kind, w (n_groups * ROWS, n_in), x (n_tokens, n_in / QK), n_in, rows, out (n_tokens, rows.len()))`.
-type MulMatInterleaved = fn(TensorType, &[u8], &[BlockQ8_1], usize, Range<usize>, &mut [f32]);
+/// `mul_mat_interleaved(kind, w (n_groups * ROWS, n_in), x (n_tokens, n_in / QK), n_in, rows, out (n_tokens)(rows.len()))`.
+type MulMatInterleaved = fn(TensorType, &[u8], &[BlockQ8_1], usize, Range<usize>, &mut [&mut [f32]]);
 
 /// One instruction set's inner loops. Having one tells that this processor runs them.
 pub struct Kernels {
     isa: Isa,
     mul_mat: MulMat,
-    mul_mat_groups: fn(Groups<'_>, Activations<'_>, usize, &mut [f32]),
+    mul_mat_groups: fn(Groups<'_>, Activations<'_>, usize, &mut [&mut [f32]]),
     interleaves: fn(TensorType) -> bool,
     mul_mat_interleaved: MulMatInterleaved,
     quantize_q8_1: fn(&[f32], &mut [BlockQ8_1]),
@@ -73,12 +76,12 @@ impl Kernels {
     pub fn detect() -> &'static Self {
         #[cfg(target_arch = "x86_64")]
         let order = match x86_64::is_emulated() {
-            true => [Isa::Avx2Emulated, Isa::GenericEmulated],
-            false => [Isa::Avx2, Isa::Generic],
+            true => [Isa::Avx2Emulated, Isa::GenericEmulated].as_slice(),
+            false => [Isa::Avx512, Isa::Avx2, Isa::Generic].as_slice(),
         };
         #[cfg(not(target_arch = "x86_64"))]
         let order = [Isa::Generic];
-        order.into_iter().find_map(Self::of).unwrap_or(&generic::KERNELS)
+        order.iter().copied().find_map(Self::of).unwrap_or(&generic::KERNELS)
     }
 
     /// Return the inner loops of `isa`, if this processor runs them.
@@ -89,11 +92,13 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => x86_64::has_avx2().then_some(&x86_64::AVX2),
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => x86_64::has_avx512().then_some(&x86_64::AVX512),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2Emulated => {
                 x86_64::has_avx2().then_some(const { &Self::emulated(x86_64::AVX2, Isa::Avx2Emulated) })
             }
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx2Emulated => None,
+            Isa::Avx2 | Isa::Avx512 | Isa::Avx2Emulated => None,
         }
     }
 
@@ -115,23 +120,30 @@ impl Kernels {
     }
 
     /// Write the products of the rows `w (n_rows, n_in)`, which are blocks of type `kind`, with `x (n_tokens, n_in)` to
-    /// `out (n_tokens, n_rows)`.
-    pub fn mul_mat(&self, kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+    /// `out (n_tokens)(n_rows)`: a token's products are one piece, those of different tokens may lie apart.
+    pub fn mul_mat(
+        &self,
+        kind: TensorType,
+        w: &[u8],
+        x: Activations<'_>,
+        n_in: usize,
+        out: &mut [&mut [f32]],
+    ) {
         assert!(n_in.is_multiple_of(kind.block_len()));
         let row_bytes = n_in / kind.block_len() * kind.block_bytes();
         assert!(w.len().is_multiple_of(row_bytes));
         let n_values = if kind.is_quantized() { x.quants.len() * QK } else { x.floats.len() };
-        assert!(n_values.is_multiple_of(n_in));
-        assert_eq!((w.len() / row_bytes) * (n_values / n_in), out.len());
+        assert_eq!(n_values, out.len() * n_in);
+        assert!(out.iter().all(|out| out.len() == w.len() / row_bytes));
         (self.mul_mat)(kind, w, x, n_in, out);
     }
 
     /// As [`Self::mul_mat`], with weights whose scales lie apart: the rows are those of `w (n_rows, n_in / QK)`.
-    pub fn mul_mat_groups(&self, w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+    pub fn mul_mat_groups(&self, w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
         assert!(n_in.is_multiple_of(QK));
         let n_blocks = n_in / QK;
-        assert!(w.n_blocks().is_multiple_of(n_blocks) && x.quants.len().is_multiple_of(n_blocks));
-        assert_eq!((w.n_blocks() / n_blocks) * (x.quants.len() / n_blocks), out.len());
+        assert_eq!(x.quants.len(), out.len() * n_blocks);
+        assert!(out.iter().all(|out| out.len() * n_blocks == w.n_blocks()));
         (self.mul_mat_groups)(w, x, n_in, out);
     }
 
@@ -141,7 +153,7 @@ impl Kernels {
     }
 
     /// Write the products of `rows` of the interleaved matrix `w (n_out, n_in)` with `x (n_tokens, n_in / QK)` to
-    /// `out (n_tokens, rows.len())`.
+    /// `out (n_tokens)(rows.len())`.
     pub fn mul_mat_interleaved(
         &self,
         kind: TensorType,
@@ -149,13 +161,14 @@ impl Kernels {
         x: &[BlockQ8_1],
         n_in: usize,
         rows: Range<usize>,
-        out: &mut [f32],
+        out: &mut [&mut [f32]],
     ) {
         assert!(kind.is_quantized() && n_in.is_multiple_of(kind.block_len()));
         let row_bytes = n_in / kind.block_len() * kind.block_bytes();
         let n_out = w.len() / row_bytes;
-        assert!(w.len().is_multiple_of(row_bytes) && rows.end <= n_out && x.len().is_multiple_of(n_in / QK));
-        assert_eq!(rows.len() * (x.len() / (n_in / QK)), out.len());
+        assert!(w.len().is_multiple_of(row_bytes) && rows.end <= n_out);
+        assert_eq!(x.len(), out.len() * (n_in / QK));
+        assert!(out.iter().all(|out| out.len() == rows.len()));
         // Rows behind the last whole group are not interleaved.
         let n_woven = n_out / ROWS * ROWS;
         let (woven, others) = w.split_at(n_woven * row_bytes);
@@ -165,12 +178,13 @@ impl Kernels {
         let first = rows.start.min(n_woven)..n_woven;
         let others =
             &others[(rows.start.max(n_woven) - n_woven) * row_bytes..(rows.end - n_woven) * row_bytes];
-        for (x, out) in x.chunks_exact(n_in / QK).zip(out.chunks_exact_mut(rows.len())) {
+        for (x, out) in x.chunks_exact(n_in / QK).zip(out) {
             let (products, other_products) = out.split_at_mut(first.len());
             if !first.is_empty() {
-                (self.mul_mat_interleaved)(kind, woven, x, n_in, first.clone(), products);
+                (self.mul_mat_interleaved)(kind, woven, x, n_in, first.clone(), &mut [products]);
             }
-            (self.mul_mat)(kind, others, Activations { floats: &[], quants: x }, n_in, other_products);
+            let x = Activations { floats: &[], quants: x };
+            (self.mul_mat)(kind, others, x, n_in, &mut [other_products]);
         }
     }
 

@@ -34,7 +34,7 @@ struct Spread<const FACTORS: usize> {
 
 /// As [`super::Kernels::mul_mat`]; weights that are floats go to the portable loops, which vectors of floats are no faster
 /// than.
-pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
     match kind {
         TensorType::F32 | TensorType::F16 | TensorType::BF16 => generic::mul_mat(kind, w, x, n_in, out),
         TensorType::Q4_0 => mul_mat_of(w, x, n_in, out, spread_for_nibbles, |w: &BlockQ4_0, [x]: &[_; 1]| {
@@ -59,7 +59,7 @@ pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usiz
 }
 
 /// As [`super::Kernels::mul_mat_groups`].
-pub(super) fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
     let n_blocks = n_in / QK;
     let column = |first| (first..w.n_blocks()).step_by(n_blocks).map(|i| w.block(i));
     mul_mat_columns(column, x, n_in, out, spread_for_bytes, |w: GroupBlock<'_>, [x]: &[_; 1]| {
@@ -108,7 +108,7 @@ fn mul_mat_unpacked<B, const N: usize, const GROUPS: usize>(
     w: &[u8],
     x: Activations<'_>,
     n_in: usize,
-    out: &mut [f32],
+    out: &mut [&mut [f32]],
 ) where
     B: Block<Weights = Quants<N, GROUPS>>,
 {
@@ -133,13 +133,13 @@ fn mul_mat_unpacked<B, const N: usize, const GROUPS: usize>(
     });
 }
 
-/// Write the products of the rows `w (n_rows, n_in)` with `x (n_tokens, n_in)` to `out (n_tokens, n_rows)`; for `spread` and
+/// Write the products of the rows `w (n_rows, n_in)` with `x (n_tokens, n_in)` to `out (n_tokens)(n_rows)`; for `spread` and
 /// `dot` see [`mul_mat_columns`].
 fn mul_mat_of<B: Block, const N: usize, const FACTORS: usize>(
     w: &[u8],
     x: Activations<'_>,
     n_in: usize,
-    out: &mut [f32],
+    out: &mut [&mut [f32]],
     spread: impl Fn(&[i8; QK]) -> [i64; FACTORS],
     dot: impl Fn(&B, &[Spread<FACTORS>; N]) -> i128,
 ) {
@@ -148,20 +148,19 @@ fn mul_mat_of<B: Block, const N: usize, const FACTORS: usize>(
     mul_mat_columns(|first| w[first..].iter().step_by(n_blocks), x, n_in, out, spread, dot);
 }
 
-/// Write the products of rows with `x (n_tokens, n_in)` to `out (n_tokens, n_rows)`: `column` returns a block and those below
+/// Write the products of rows with `x (n_tokens, n_in)` to `out (n_tokens)(n_rows)`: `column` returns a block and those below
 /// it in the following rows, `spread` the factors of a block of activations, and `dot` the product of a block with its `N`
 /// blocks of activations in units of 2^-24 times those of the activations' scales.
 fn mul_mat_columns<B, I: Iterator<Item = B>, const N: usize, const FACTORS: usize>(
     column: impl Fn(usize) -> I,
     x: Activations<'_>,
     n_in: usize,
-    out: &mut [f32],
+    out: &mut [&mut [f32]],
     spread: impl Fn(&[i8; QK]) -> [i64; FACTORS],
     dot: impl Fn(B, &[Spread<FACTORS>; N]) -> i128,
 ) {
     let n_blocks = n_in / (N * QK);
-    let n_rows = out.len() / (x.quants.len() / (n_in / QK));
-    for (x, out) in x.quants.chunks_exact(n_in / QK).zip(out.chunks_exact_mut(n_rows)) {
+    for (x, out) in x.quants.chunks_exact(n_in / QK).zip(out) {
         out.fill(0.0);
         let largest = x.iter().fold(0.0, |largest, x| x.d.max(largest));
         let unit = largest / (1_u64 << 32) as f32;

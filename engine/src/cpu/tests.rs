@@ -20,7 +20,7 @@ const ROUNDED: f64 = 1e-6;
 /// Return the faster tables, saying which are left out.
 fn faster() -> Vec<&'static Kernels> {
     let mut tables = Vec::new();
-    for isa in [Isa::Avx2, Isa::Avx2Emulated, Isa::GenericEmulated] {
+    for isa in [Isa::Avx2, Isa::Avx512, Isa::Avx2Emulated, Isa::GenericEmulated] {
         match Kernels::of(isa) {
             Some(kernels) => tables.push(kernels),
             None => println!("SKIPPED: this processor does not run {isa}"),
@@ -37,6 +37,11 @@ fn generic() -> &'static Kernels {
 fn floats(rng: &mut Pcg32, len: usize) -> Vec<f32> {
     let uniform = |rng: &mut Pcg32| rng.next_u32() as f32 / u32::MAX as f32;
     (0..len).map(|_| (0..12).map(|_| uniform(rng)).sum::<f32>() - 6.0).collect()
+}
+
+/// Return `out (n_tokens, n_rows)` as a piece per token.
+fn rows(out: &mut [f32], n_rows: usize) -> Vec<&mut [f32]> {
+    out.chunks_mut(n_rows).collect()
 }
 
 fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
@@ -133,7 +138,7 @@ fn products_agree_whatever_the_type_and_the_instruction_set() {
                 let expected = defined(kind, &w, x, n_in);
                 for kernels in faster().into_iter().chain([generic()]) {
                     let mut found = alloc::vec![f32::NAN; n_tokens * n_rows];
-                    kernels.mul_mat(kind, &w, x, n_in, &mut found);
+                    kernels.mul_mat(kind, &w, x, n_in, &mut rows(&mut found, n_rows));
                     for (i, (found, (expected, size))) in found.iter().zip(&expected).enumerate() {
                         assert!(
                             (f64::from(*found) - expected).abs() <= ROUNDED * size,
@@ -189,7 +194,7 @@ fn products_of_groups_agree_wherever_their_rows_begin() {
             let expected = defined(TensorType::F32, floats, of_floats, n_in);
             for kernels in faster().into_iter().chain([generic()]) {
                 let mut found = alloc::vec![f32::NAN; n_tokens * rows.len()];
-                kernels.mul_mat_groups(w, x, n_in, &mut found);
+                kernels.mul_mat_groups(w, x, n_in, &mut self::rows(&mut found, rows.len()));
                 for (i, (found, (expected, size))) in found.iter().zip(&expected).enumerate() {
                     assert!(
                         (f64::from(*found) - expected).abs() <= ROUNDED * size,
@@ -207,7 +212,8 @@ fn products_of_groups_agree_wherever_their_rows_begin() {
 fn products_of_interleaved_rows_agree_with_those_of_rows() {
     let mut rng = Pcg32::seed_from_u64(2);
     // Rows with and without a whole group, or some behind the last; tokens with and without a whole tile.
-    for (n_rows, width, n_tokens) in [(8, 1, 1), (5, 2, 2), (19, 3, 5), (64, 2, 4), (41, 5, 9)] {
+    for (n_rows, width, n_tokens) in [(8, 1, 1), (5, 2, 2), (19, 3, 5), (64, 2, 4), (41, 5, 9), (24, 25, 66)]
+    {
         for kind in TensorType::ALL.into_iter().filter(|kind| kind.is_quantized()) {
             let n_in = width * kind.block_len();
             let mut w = Vec::new();
@@ -227,7 +233,8 @@ fn products_of_interleaved_rows_agree_with_those_of_rows() {
                 // All rows; some from within a group to within another, or behind the last; one.
                 for rows in [0..n_rows, n_rows / 5..n_rows - 1, n_rows - 1..n_rows] {
                     let mut found = alloc::vec![f32::NAN; n_tokens * rows.len()];
-                    kernels.mul_mat_interleaved(kind, &w, &x.1, n_in, rows.clone(), &mut found);
+                    let out = &mut self::rows(&mut found, rows.len());
+                    kernels.mul_mat_interleaved(kind, &w, &x.1, n_in, rows.clone(), out);
                     for (i, found) in found.iter().enumerate() {
                         let (token, row) = (i / rows.len(), rows.start + i % rows.len());
                         let (expected, size) = expected[token * n_rows + row];
@@ -256,13 +263,15 @@ fn extreme_weights_and_activations_do_not_overflow_when_interleaved() {
             }
             let mut w = block.repeat(ROWS);
             let n_in = kind.block_len();
-            let x = BlockQ8_1 { d: 1.0, s: (activation * QK as i32) as f32, qs: [activation as i8; QK] };
+            let bias = [-128 * activation * (QK / 2) as i32; 2];
+            let x =
+                BlockQ8_1 { d: 1.0, s: (activation * QK as i32) as f32, bias, qs: [activation as i8; QK] };
             let x = alloc::vec![x; n_in / QK];
             let expected = defined(kind, &w, Activations { floats: &[], quants: &x }, n_in);
             interleave(kind, &mut w, &mut alloc::vec![0; ROWS * block.len()]);
             for kernels in faster() {
                 let mut found = [f32::NAN; ROWS];
-                kernels.mul_mat_interleaved(kind, &w, &x, n_in, 0..ROWS, &mut found);
+                kernels.mul_mat_interleaved(kind, &w, &x, n_in, 0..ROWS, &mut [&mut found]);
                 for (found, (expected, size)) in found.iter().zip(&expected) {
                     let difference = (f64::from(*found) - expected).abs();
                     assert!(difference <= ROUNDED * size, "{kind}, {byte:#x}: {found}, expected {expected}");

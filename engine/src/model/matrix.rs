@@ -77,13 +77,13 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Write the products of `rows` with the activations of `n_tokens` tokens to `out (n_tokens, rows.len())`.
+    /// Write the products of `rows` with the activations of `n_tokens` tokens to `out (n_tokens)(rows.len())`.
     pub(crate) fn multiply(
         &self,
         kernels: &Kernels,
         rows: Range<usize>,
         x: Activations<'_>,
-        out: &mut [f32],
+        out: &mut [&mut [f32]],
     ) {
         match self.rows {
             Rows::Blocks { kind, row_bytes, bytes } => {

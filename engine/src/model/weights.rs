@@ -36,12 +36,18 @@ pub(crate) struct Linear<'a> {
 
 impl Linear<'_> {
     /// Write the products of `rows`, counted from the first of these, with the activations of `n_tokens` tokens, plus their
-    /// bias, to `out (n_tokens, rows.len())`.
-    pub(crate) fn apply(&self, kernels: &Kernels, rows: Range<usize>, x: Activations<'_>, out: &mut [f32]) {
+    /// bias, to `out (n_tokens)(rows.len())`.
+    pub(crate) fn apply(
+        &self,
+        kernels: &Kernels,
+        rows: Range<usize>,
+        x: Activations<'_>,
+        out: &mut [&mut [f32]],
+    ) {
         let first = self.rows.start;
         self.matrix.multiply(kernels, first + rows.start..first + rows.end, x, out);
         if let Some(bias) = &self.bias {
-            for out in out.chunks_exact_mut(rows.len()) {
+            for out in out {
                 add(out, &bias[rows.clone()]);
             }
         }

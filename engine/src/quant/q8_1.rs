@@ -1,6 +1,7 @@
 //! Q8_1: what activations are quantized to before they meet quantized weights.
 //!
-//! Like ggml's block of the same name, but the scale and the sum stay floats: activations are never stored in a file.
+//! Like ggml's block of the same name, but the scale and the sum stay floats, and more sums are kept: activations are never
+//! stored in a file.
 
 use super::QK;
 
@@ -12,6 +13,9 @@ pub struct BlockQ8_1 {
     pub d: f32,
     /// `d * sum(qs)`, which meets the minimum (or the offset) of the weights.
     pub s: f32,
+    /// -128 times the sum of either half of `qs`: what is to be added to a half's products with weights to each of which 128 was
+    /// added, to make them unsigned.
+    pub bias: [i32; 2],
     /// Quants in -127..=127: -128 never occurs, so that a sign can be moved to the other factor.
     pub qs: [i8; QK],
 }

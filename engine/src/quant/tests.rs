@@ -55,7 +55,13 @@ fn bits(floats: &[f32]) -> Vec<u32> {
 /// Return the product of the row `w` with `x` by the portable loops.
 fn dot(kind: TensorType, w: &[u8], n_in: usize, floats: &[f32], quants: &[BlockQ8_1]) -> f64 {
     let mut out = [f32::NAN];
-    Kernels::of(Isa::Generic).unwrap().mul_mat(kind, w, Activations { floats, quants }, n_in, &mut out);
+    Kernels::of(Isa::Generic).unwrap().mul_mat(
+        kind,
+        w,
+        Activations { floats, quants },
+        n_in,
+        &mut [&mut out],
+    );
     f64::from(out[0])
 }
 
@@ -98,7 +104,8 @@ fn dot_products_equal_ggml() {
         .iter()
         .map(|block| {
             let d = block.d.to_f32();
-            BlockQ8_1 { d, s: d * block.qs.iter().map(|&q| f32::from(q)).sum::<f32>(), qs: block.qs }
+            let s = d * block.qs.iter().map(|&q| f32::from(q)).sum::<f32>();
+            BlockQ8_1 { d, s, bias: [0; 2], qs: block.qs }
         })
         .collect();
     for row in fixture.rows {

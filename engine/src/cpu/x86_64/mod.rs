@@ -1,6 +1,7 @@
 //! What x86-64 processors have beyond the baseline, and the tables of loops that use it.
 
 mod avx2;
+mod avx512;
 
 use core::arch::x86_64::_xgetbv;
 
@@ -11,6 +12,9 @@ use super::{Isa, Kernels};
 /// XCR0 bits 1 and 2: the state of XMM and YMM registers is kept (Intel SDM volume 1, 13.3).
 const XCR0_AVX: u64 = 0b110;
 
+/// And bits 5 to 7: mask registers, the upper halves of ZMM0 to 15, ZMM16 to 31.
+const XCR0_AVX512: u64 = 0b1110_0110;
+
 /// Return whether the processor has AVX2, FMA and F16C and whether the YMM registers are kept.
 pub(super) fn has_avx2() -> bool {
     let cpuid = raw_cpuid::CpuId::new();
@@ -19,11 +23,24 @@ pub(super) fn has_avx2() -> bool {
         return false;
     };
     let has_all = features.has_avx() && features.has_fma() && features.has_f16c() && extended.has_avx2();
-    has_all && features.has_oxsave() && {
-        // SAFETY: XGETBV exists, since CPUID reports OSXSAVE.
-        let xcr0 = unsafe { xcr0() };
-        xcr0 & XCR0_AVX == XCR0_AVX
-    }
+    has_all && features.has_oxsave() && keeps(XCR0_AVX)
+}
+
+/// Return whether the processor has, beyond AVX2, the parts of AVX-512 that the loops use and whether their registers are kept.
+pub(super) fn has_avx512() -> bool {
+    let Some(extended) = raw_cpuid::CpuId::new().get_extended_feature_info() else { return false };
+    let has_all = extended.has_avx512f()
+        && extended.has_avx512bw()
+        && extended.has_avx512vl()
+        && extended.has_avx512vnni();
+    has_avx2() && has_all && keeps(XCR0_AVX512)
+}
+
+/// Return whether all the states of registers in `states` are kept, given that CPUID reports OSXSAVE.
+fn keeps(states: u64) -> bool {
+    // SAFETY: XGETBV exists, since CPUID reports OSXSAVE.
+    let xcr0 = unsafe { xcr0() };
+    xcr0 & states == states
 }
 
 /// Return whether the processor is QEMU's emulation of one.
@@ -61,4 +78,14 @@ pub(super) const AVX2: Kernels = Kernels {
     softmax: |x| unsafe { avx2::softmax(x) },
     // SAFETY: as above.
     swiglu: |gate, up| unsafe { avx2::swiglu(gate, up) },
+};
+
+/// The AVX-512 loops, to be handed out only where [`has_avx512`].
+pub(super) const AVX512: Kernels = Kernels {
+    isa: Isa::Avx512,
+    // SAFETY: the table is handed out only where `has_avx512`, which is all that this function needs.
+    mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
+        avx512::mul_mat_interleaved(kind, w, x, n_in, rows, out)
+    },
+    ..AVX2
 };

@@ -13,7 +13,7 @@ use crate::quant::{
 const ROWS: usize = LANES;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_q8_0_q8_1(w: &[BlockQ8_0], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_q8_0_q8_1(w: &[BlockQ8_0], x: &[BlockQ8_1], n_blocks: usize, out: &mut [&mut [f32]]) {
     mul_mat(w, x, n_blocks, out, |w, x, acc| {
         let xq = load_i8(&x.qs);
         let products = fold_i32(w.map(|w| signed_products(load_i8(&w.qs), xq)));
@@ -22,7 +22,7 @@ pub(super) fn mul_mat_q8_0_q8_1(w: &[BlockQ8_0], x: &[BlockQ8_1], n_blocks: usiz
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_groups_q8_1(w: Groups<'_>, x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_groups_q8_1(w: Groups<'_>, x: &[BlockQ8_1], n_blocks: usize, out: &mut [&mut [f32]]) {
     mul_mat_at(w.quants(), x, n_blocks, out, |qs, at, x, acc| {
         let xq = load_i8(&x.qs);
         let products = fold_i32(qs.map(|qs| signed_products(load_i8(qs), xq)));
@@ -32,7 +32,12 @@ pub(super) fn mul_mat_groups_q8_1(w: Groups<'_>, x: &[BlockQ8_1], n_blocks: usiz
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_iq4_nl_q8_1(w: &[BlockIQ4_NL], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_iq4_nl_q8_1(
+    w: &[BlockIQ4_NL],
+    x: &[BlockQ8_1],
+    n_blocks: usize,
+    out: &mut [&mut [f32]],
+) {
     let values = _mm256_broadcastsi128_si256(load_u8x16(&IQ4_NL_VALUES.map(|value| value as u8)));
     mul_mat(w, x, n_blocks, out, |w, x, acc| {
         let xq = load_i8(&x.qs);
@@ -43,7 +48,7 @@ pub(super) fn mul_mat_iq4_nl_q8_1(w: &[BlockIQ4_NL], x: &[BlockQ8_1], n_blocks: 
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_q4_0_q8_1(w: &[BlockQ4_0], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_q4_0_q8_1(w: &[BlockQ4_0], x: &[BlockQ8_1], n_blocks: usize, out: &mut [&mut [f32]]) {
     mul_mat(w, x, n_blocks, out, |w, x, acc| {
         let xq = load_i8(&x.qs);
         let products = fold_i16(w.map(|w| _mm256_maddubs_epi16(nibbles(&w.qs), xq)));
@@ -55,7 +60,7 @@ pub(super) fn mul_mat_q4_0_q8_1(w: &[BlockQ4_0], x: &[BlockQ8_1], n_blocks: usiz
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_q4_1_q8_1(w: &[BlockQ4_1], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_q4_1_q8_1(w: &[BlockQ4_1], x: &[BlockQ8_1], n_blocks: usize, out: &mut [&mut [f32]]) {
     mul_mat(w, x, n_blocks, out, |w, x, acc| {
         let xq = load_i8(&x.qs);
         let products = fold_i16(w.map(|w| _mm256_maddubs_epi16(nibbles(&w.qs), xq)));
@@ -66,7 +71,7 @@ pub(super) fn mul_mat_q4_1_q8_1(w: &[BlockQ4_1], x: &[BlockQ8_1], n_blocks: usiz
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_q5_0_q8_1(w: &[BlockQ5_0], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_q5_0_q8_1(w: &[BlockQ5_0], x: &[BlockQ8_1], n_blocks: usize, out: &mut [&mut [f32]]) {
     mul_mat(w, x, n_blocks, out, |w, x, acc| {
         let xq = load_i8(&x.qs);
         let weights = w.map(|w| _mm256_or_si256(nibbles(&w.qs), fifth_bits(w.qh)));
@@ -79,7 +84,7 @@ pub(super) fn mul_mat_q5_0_q8_1(w: &[BlockQ5_0], x: &[BlockQ8_1], n_blocks: usiz
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_q5_1_q8_1(w: &[BlockQ5_1], x: &[BlockQ8_1], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_q5_1_q8_1(w: &[BlockQ5_1], x: &[BlockQ8_1], n_blocks: usize, out: &mut [&mut [f32]]) {
     mul_mat(w, x, n_blocks, out, |w, x, acc| {
         let xq = load_i8(&x.qs);
         let weights = w.map(|w| _mm256_or_si256(nibbles(&w.qs), fifth_bits(w.qh)));
@@ -90,14 +95,14 @@ pub(super) fn mul_mat_q5_1_q8_1(w: &[BlockQ5_1], x: &[BlockQ8_1], n_blocks: usiz
     });
 }
 
-/// Write the products of the rows `w (n_rows, n_blocks)` with `x (n_tokens, n_blocks)` to `out (n_tokens, n_rows)`;
+/// Write the products of the rows `w (n_rows, n_blocks)` with `x (n_tokens, n_blocks)` to `out (n_tokens)(n_rows)`;
 /// `step` adds the products of eight rows' blocks with one block of activations to the eight sums.
 #[target_feature(enable = "avx2,fma,f16c")]
 fn mul_mat<B>(
     w: &[B],
     x: &[BlockQ8_1],
     n_blocks: usize,
-    out: &mut [f32],
+    out: &mut [&mut [f32]],
     step: impl Fn([&B; ROWS], &BlockQ8_1, __m256) -> __m256,
 ) {
     mul_mat_at(w, x, n_blocks, out, |w, _, x, acc| step(w, x, acc));
@@ -109,7 +114,7 @@ fn mul_mat_at<B>(
     w: &[B],
     x: &[BlockQ8_1],
     n_blocks: usize,
-    out: &mut [f32],
+    out: &mut [&mut [f32]],
     step: impl Fn([&B; ROWS], [usize; ROWS], &BlockQ8_1, __m256) -> __m256,
 ) {
     let n_rows = w.len() / n_blocks;
@@ -118,7 +123,7 @@ fn mul_mat_at<B>(
         let starts: [usize; ROWS] = core::array::from_fn(|i| (first + i).min(n_rows - 1) * n_blocks);
         let rows = starts.map(|start| &w[start..][..n_blocks]);
         let kept = ROWS.min(n_rows - first);
-        for (x, out) in x.chunks_exact(n_blocks).zip(out.chunks_exact_mut(n_rows)) {
+        for (x, out) in x.chunks_exact(n_blocks).zip(out.iter_mut()) {
             let mut acc = _mm256_setzero_ps();
             for (block, x) in x.iter().enumerate() {
                 acc = step(rows.map(|row| &row[block]), starts.map(|start| start + block), x, acc);

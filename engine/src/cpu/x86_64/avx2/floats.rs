@@ -11,34 +11,33 @@ use crate::quant::{BF16, Block, F16};
 const STEP: usize = 4 * LANES;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_f32(w: &[F32], x: &[f32], n_in: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_f32(w: &[F32], x: &[f32], n_in: usize, out: &mut [&mut [f32]]) {
     mul_mat(w, x, n_in, out, |w| load_f32_le(w));
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_f16(w: &[F16], x: &[f32], n_in: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_f16(w: &[F16], x: &[f32], n_in: usize, out: &mut [&mut [f32]]) {
     mul_mat(w, x, n_in, out, |w| load_f16_le(w));
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_bf16(w: &[BF16], x: &[f32], n_in: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_bf16(w: &[BF16], x: &[f32], n_in: usize, out: &mut [&mut [f32]]) {
     mul_mat(w, x, n_in, out, |w| load_bf16_le(w));
 }
 
-/// Write the products of the rows `w (n_rows, n_in)` with `x (n_tokens, n_in)` to `out (n_tokens, n_rows)`; `load`
+/// Write the products of the rows `w (n_rows, n_in)` with `x (n_tokens, n_in)` to `out (n_tokens)(n_rows)`; `load`
 /// returns eight weights.
 #[target_feature(enable = "avx2,fma,f16c")]
 fn mul_mat<B: Block<Weights = f32>>(
     w: &[B],
     x: &[f32],
     n_in: usize,
-    out: &mut [f32],
+    out: &mut [&mut [f32]],
     load: impl Fn(&[B; LANES]) -> __m256,
 ) {
-    let n_rows = w.len() / n_in;
     for (row, w) in w.chunks_exact(n_in).enumerate() {
         let (w_steps, w_rest) = w.as_chunks::<STEP>();
-        for (token, x) in x.chunks_exact(n_in).enumerate() {
+        for (x, out) in x.chunks_exact(n_in).zip(out.iter_mut()) {
             let (x_steps, x_rest) = x.as_chunks::<STEP>();
             let mut acc = [_mm256_setzero_ps(); STEP / LANES];
             for (w, x) in w_steps.iter().zip(x_steps) {
@@ -50,7 +49,7 @@ fn mul_mat<B: Block<Weights = f32>>(
             let [a, b, c, d] = acc;
             let total = sum(_mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d)));
             let rest: f32 = w_rest.iter().zip(x_rest).map(|(w, x)| w.unpack() * x).sum();
-            out[token * n_rows + row] = total + rest;
+            out[row] = total + rest;
         }
     }
 }

@@ -10,6 +10,7 @@ mod fold;
 mod interleaved;
 mod ops;
 mod super_blocks;
+pub(super) mod unpack;
 mod vectors;
 
 pub(super) use interleaved::{interleaves, mul_mat_interleaved};
@@ -18,7 +19,7 @@ pub(super) use ops::{attend, quantize_q8_1, softmax, swiglu};
 use crate::quant::{Activations, Groups, QK, QK_K, TensorType, blocks as cast};
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
     let Activations { floats, quants } = x;
     let (supers, _) = quants.as_chunks();
     let (n_blocks, n_supers) = (n_in / QK, n_in / QK_K);
@@ -41,6 +42,6 @@ pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usiz
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
     blocks::mul_mat_groups_q8_1(w, x.quants, n_in / QK, out);
 }

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use half::f16;
 
-use super::vectors::{LANES, largest, load_f16, load_f32, store_i8, sum, to_array};
+use super::vectors::{LANES, largest, load_f16, load_f32, store_i8, sum, sum_i32, to_array};
 use crate::quant::{BlockQ8_1, QK};
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -19,14 +19,15 @@ pub(in crate::cpu::x86_64) fn quantize_q8_1(x: &[f32], out: &mut [BlockQ8_1]) {
         let scale = max / 127.0;
         let inverse = _mm256_set1_ps(if scale > 0.0 { 1.0 / scale } else { 0.0 });
         let [a, b, c, d] = x.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse)));
-        let total = _mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_add_epi32(c, d));
+        let sums = [_mm256_add_epi32(a, b), _mm256_add_epi32(c, d)].map(|half| sum_i32(half));
         // Packing works within 128-bit halves; the permutation puts the groups of four back in order.
         let packed = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
         let packed = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
         store_i8(&mut out.qs, packed);
         out.d = scale;
-        // At most 32 * 127: exact as a float.
-        out.s = scale * sum(_mm256_cvtepi32_ps(total));
+        // What is not a number has any quants; their sums may wrap.
+        out.s = scale * sums[0].wrapping_add(sums[1]) as f32;
+        out.bias = sums.map(|sum| sum.wrapping_mul(-128));
     }
 }
 

@@ -49,7 +49,12 @@ impl<'a> SuperActivations<'a> {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_q2_k_q8_1(w: &[BlockQ2_K], x: &[[BlockQ8_1; 8]], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_q2_k_q8_1(
+    w: &[BlockQ2_K],
+    x: &[[BlockQ8_1; 8]],
+    n_blocks: usize,
+    out: &mut [&mut [f32]],
+) {
     mul_mat(w, x, n_blocks, out, |w, x, acc| {
         // 16 products of a group are at most 16 * 3 * 127 = 6,096.
         let products = fold_halves_i16(x.products(two_bits(&w.qs)));
@@ -65,7 +70,12 @@ pub(super) fn mul_mat_q2_k_q8_1(w: &[BlockQ2_K], x: &[[BlockQ8_1; 8]], n_blocks:
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_q3_k_q8_1(w: &[BlockQ3_K], x: &[[BlockQ8_1; 8]], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_q3_k_q8_1(
+    w: &[BlockQ3_K],
+    x: &[[BlockQ8_1; 8]],
+    n_blocks: usize,
+    out: &mut [&mut [f32]],
+) {
     mul_mat(w, x, n_blocks, out, |w, x, acc| {
         let low = two_bits(&w.qs);
         let third = bits_at_4(&w.hmask)
@@ -81,7 +91,12 @@ pub(super) fn mul_mat_q3_k_q8_1(w: &[BlockQ3_K], x: &[[BlockQ8_1; 8]], n_blocks:
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_q4_k_q8_1(w: &[BlockQ4_K], x: &[[BlockQ8_1; 8]], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_q4_k_q8_1(
+    w: &[BlockQ4_K],
+    x: &[[BlockQ8_1; 8]],
+    n_blocks: usize,
+    out: &mut [&mut [f32]],
+) {
     mul_mat(w, x, n_blocks, out, |w, x, acc| {
         let products = fold_i16(x.products(nibbles(&w.qs)));
         add_scaled_and_offset(acc, products, w.d, w.m, &w.scales, x)
@@ -89,7 +104,12 @@ pub(super) fn mul_mat_q4_k_q8_1(w: &[BlockQ4_K], x: &[[BlockQ8_1; 8]], n_blocks:
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_q5_k_q8_1(w: &[BlockQ5_K], x: &[[BlockQ8_1; 8]], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_q5_k_q8_1(
+    w: &[BlockQ5_K],
+    x: &[[BlockQ8_1; 8]],
+    n_blocks: usize,
+    out: &mut [&mut [f32]],
+) {
     mul_mat(w, x, n_blocks, out, |w, x, acc| {
         let low = nibbles(&w.qs);
         let fifth = bits_at_4(&w.qh);
@@ -99,7 +119,12 @@ pub(super) fn mul_mat_q5_k_q8_1(w: &[BlockQ5_K], x: &[[BlockQ8_1; 8]], n_blocks:
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat_q6_k_q8_1(w: &[BlockQ6_K], x: &[[BlockQ8_1; 8]], n_blocks: usize, out: &mut [f32]) {
+pub(super) fn mul_mat_q6_k_q8_1(
+    w: &[BlockQ6_K],
+    x: &[[BlockQ8_1; 8]],
+    n_blocks: usize,
+    out: &mut [&mut [f32]],
+) {
     mul_mat(w, x, n_blocks, out, |w, x, acc| {
         let low_bits = _mm256_set1_epi8(0xf);
         let high_bits = _mm256_set1_epi8(0x30);
@@ -150,21 +175,21 @@ pub(super) fn mul_mat_q6_k_q8_1(w: &[BlockQ6_K], x: &[[BlockQ8_1; 8]], n_blocks:
     });
 }
 
-/// Write the products of the rows `w (n_rows, n_blocks)` with `x (n_tokens, n_blocks)` to `out (n_tokens, n_rows)`;
+/// Write the products of the rows `w (n_rows, n_blocks)` with `x (n_tokens, n_blocks)` to `out (n_tokens)(n_rows)`;
 /// `step` adds the products of two super-blocks to a row's eight sums.
 #[target_feature(enable = "avx2,fma,f16c")]
 fn mul_mat<B>(
     w: &[B],
     x: &[[BlockQ8_1; 8]],
     n_blocks: usize,
-    out: &mut [f32],
+    out: &mut [&mut [f32]],
     step: impl Fn(&B, &SuperActivations<'_>, __m256) -> __m256,
 ) {
     let n_rows = w.len() / n_blocks;
     for first in (0..n_rows).step_by(ROWS) {
         // Behind the last row it stands in for those that are missing; their sums are not kept.
         let rows: [&[B]; ROWS] = array::from_fn(|i| &w[(first + i).min(n_rows - 1) * n_blocks..][..n_blocks]);
-        for (x, out) in x.chunks_exact(n_blocks).zip(out.chunks_exact_mut(n_rows)) {
+        for (x, out) in x.chunks_exact(n_blocks).zip(out.iter_mut()) {
             let mut acc = [_mm256_setzero_ps(); ROWS];
             for (block, x) in x.iter().enumerate() {
                 let x = SuperActivations::new(x);

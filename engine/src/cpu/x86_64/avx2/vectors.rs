@@ -18,6 +18,14 @@ pub(super) fn sum(v: __m256) -> f32 {
     _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
 }
 
+/// Return the sum of the lanes, which are whole numbers.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn sum_i32(v: __m256i) -> i32 {
+    let v = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+    let v = _mm_add_epi32(v, _mm_shuffle_epi32::<0b00_00_11_10>(v));
+    _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32::<0b00_00_00_01>(v)))
+}
+
 /// Return the largest lane.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn largest(v: __m256) -> f32 {

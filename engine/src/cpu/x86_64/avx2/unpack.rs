@@ -1,0 +1,236 @@
+//! Interleaved rows taken apart: 32 weights of eight rows in eight vectors, a lane per row, four weights to a lane.
+
+use core::arch::x86_64::*;
+use core::array;
+use core::ops::Range;
+
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+
+use super::vectors::{LANES, load_f16_le, load_u8, load_u8x16};
+use crate::quant::{F16, IQ4_NL_VALUES};
+
+/// Four bytes of each row.
+type Lanes = [u8; 4 * LANES];
+
+/// Blocks of eight rows, as [`crate::quant::interleave`] weaves them, of the types with one scale.
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(in crate::cpu::x86_64) struct Scaled<const N: usize> {
+    d: [F16; LANES],
+    qs: [Lanes; N],
+}
+
+/// The same with a minimum.
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(in crate::cpu::x86_64) struct FromMinimum<const N: usize> {
+    d: [F16; LANES],
+    m: [F16; LANES],
+    qs: [Lanes; N],
+}
+
+/// Q4_K (`N` = 32) and Q5_K (`N` = 40, the fifth bits first).
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(in crate::cpu::x86_64) struct SuperBlock<const N: usize> {
+    d: [F16; LANES],
+    m: [F16; LANES],
+    scales: [Lanes; 3],
+    qs: [Lanes; N],
+}
+
+/// Q6_K.
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(in crate::cpu::x86_64) struct SuperBlockQ6 {
+    ql: [[[Lanes; 8]; 2]; 2],
+    qh: [[Lanes; 8]; 2],
+    scales: [Lanes; 4],
+    d: [F16; LANES],
+}
+
+/// 32 weights of eight rows: vector `i` has weights `4 * i` to `4 * i + 3`, which are `d * q + m`.
+pub(in crate::cpu::x86_64) struct Unpacked {
+    pub(in crate::cpu::x86_64) q: [__m256i; 8],
+    pub(in crate::cpu::x86_64) d: __m256,
+    pub(in crate::cpu::x86_64) m: __m256,
+}
+
+/// 32 weights `d * scale * q` of eight rows, with a scale for either half, twice in each lane.
+pub(in crate::cpu::x86_64) struct UnpackedQ6 {
+    pub(in crate::cpu::x86_64) q: [__m256i; 8],
+    pub(in crate::cpu::x86_64) d: __m256,
+    pub(in crate::cpu::x86_64) scales: [__m256i; 2],
+}
+
+/// A block of eight rows.
+pub(in crate::cpu::x86_64) trait Woven:
+    FromBytes + Immutable + KnownLayout + Unaligned
+{
+}
+
+impl<const N: usize> Woven for Scaled<N> {}
+impl<const N: usize> Woven for FromMinimum<N> {}
+impl<const N: usize> Woven for SuperBlock<N> {}
+impl Woven for SuperBlockQ6 {}
+
+/// Which products are wanted, and where they go: `out (n_tokens)(rows.len())`.
+pub(in crate::cpu::x86_64) struct Destination<'o, 'r> {
+    pub(in crate::cpu::x86_64) n_in: usize,
+    pub(in crate::cpu::x86_64) rows: Range<usize>,
+    pub(in crate::cpu::x86_64) out: &'o mut [&'r mut [f32]],
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(in crate::cpu::x86_64) fn unpack_q8_0(w: &Scaled<8>) -> Unpacked {
+    Unpacked { q: array::from_fn(|i| load_u8(&w.qs[i])), d: load_f16_le(&w.d), m: _mm256_setzero_ps() }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(in crate::cpu::x86_64) fn unpack_iq4_nl(w: &Scaled<4>) -> Unpacked {
+    let values = _mm256_broadcastsi128_si256(load_u8x16(&IQ4_NL_VALUES.map(|value| value as u8)));
+    let q = low_and_high(&w.qs).map(|q| _mm256_shuffle_epi8(values, q));
+    Unpacked { q, d: load_f16_le(&w.d), m: _mm256_setzero_ps() }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(in crate::cpu::x86_64) fn unpack_q4_0(w: &Scaled<4>) -> Unpacked {
+    let d = load_f16_le(&w.d);
+    // d * (q - 8)
+    Unpacked { q: low_and_high(&w.qs), d, m: _mm256_mul_ps(d, _mm256_set1_ps(-8.0)) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(in crate::cpu::x86_64) fn unpack_q4_1(w: &FromMinimum<4>) -> Unpacked {
+    Unpacked { q: low_and_high(&w.qs), d: load_f16_le(&w.d), m: load_f16_le(&w.m) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(in crate::cpu::x86_64) fn unpack_q5_0(w: &Scaled<5>) -> Unpacked {
+    let d = load_f16_le(&w.d);
+    // d * (q - 16)
+    Unpacked { q: with_fifth_bits(&w.qs), d, m: _mm256_mul_ps(d, _mm256_set1_ps(-16.0)) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(in crate::cpu::x86_64) fn unpack_q5_1(w: &FromMinimum<5>) -> Unpacked {
+    Unpacked { q: with_fifth_bits(&w.qs), d: load_f16_le(&w.d), m: load_f16_le(&w.m) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(in crate::cpu::x86_64) fn unpack_q4_k(w: &SuperBlock<32>, i: usize) -> Unpacked {
+    let (qs, _) = w.qs.as_chunks::<8>();
+    let (d, m) = scales_and_offsets(w, i);
+    Unpacked { q: nibbles(&qs[i / 2], i % 2), d, m }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(in crate::cpu::x86_64) fn unpack_q5_k(w: &SuperBlock<40>, i: usize) -> Unpacked {
+    let (qs, _) = w.qs.as_chunks::<8>();
+    let (d, m) = scales_and_offsets(w, i);
+    let low = nibbles(&qs[1 + i / 2], i % 2);
+    let (shift, bit) = (_mm_cvtsi64_si128(i as i64), _mm256_set1_epi8(1));
+    let q = array::from_fn(|k| {
+        let fifth = _mm256_and_si256(_mm256_srl_epi16(load_u8(&qs[0][k]), shift), bit);
+        _mm256_or_si256(low[k], _mm256_slli_epi16::<4>(fifth))
+    });
+    Unpacked { q, d, m }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(in crate::cpu::x86_64) fn unpack_q6_k(w: &SuperBlockQ6, i: usize) -> UnpackedQ6 {
+    let (half, i) = (i / 4, i % 4);
+    let low = nibbles(&w.ql[half][i % 2], i / 2);
+    let (shift, bits) = (_mm_cvtsi64_si128(2 * i as i64), _mm256_set1_epi8(3));
+    let q = array::from_fn(|k| {
+        let high = _mm256_and_si256(_mm256_srl_epi16(load_u8(&w.qh[half][k]), shift), bits);
+        let q = _mm256_or_si256(low[k], _mm256_slli_epi16::<4>(high));
+        _mm256_sub_epi8(q, _mm256_set1_epi8(32))
+    });
+    // The two scales go to the upper bytes of both 16-bit numbers of a lane, and come down with their sign.
+    let both = load_u8(&w.scales[2 * half + i / 2]);
+    let both = _mm256_srl_epi32(both, _mm_cvtsi64_si128(16 * (i as i64 % 2)));
+    let scales = [0x0080_0080, 0x0180_0180].map(|from| {
+        let index = _mm256_add_epi8(_mm256_set1_epi32(from), lane_starts());
+        _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(both, index))
+    });
+    UnpackedQ6 { q, d: load_f16_le(&w.d), scales }
+}
+
+/// Return where the four bytes of each lane begin in their half of a vector, in each byte.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn lane_starts() -> __m256i {
+    let (first, second) = (0x0404_0404_0000_0000, 0x0c0c_0c0c_0808_0808);
+    _mm256_setr_epi64x(first, second, first, second)
+}
+
+/// Return the scale and the minimum of 32 weights of a super-block, for eight rows.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn scales_and_offsets<const N: usize>(w: &SuperBlock<N>, i: usize) -> (__m256, __m256) {
+    let [scales, offsets, others] = w.scales.each_ref().map(|lanes| load_u8(lanes));
+    let (scales, offsets) = if i < 4 {
+        (scales, offsets)
+    } else {
+        // The lower four bits are among the others, the upper two where the first four leave room for them.
+        let (low, high) = (_mm256_set1_epi8(0xf), _mm256_set1_epi8(0x30));
+        let upper = |six_bits| _mm256_and_si256(_mm256_srli_epi16::<2>(six_bits), high);
+        let offset = _mm256_srli_epi16::<4>(others);
+        (
+            _mm256_or_si256(_mm256_and_si256(others, low), upper(scales)),
+            _mm256_or_si256(_mm256_and_si256(offset, low), upper(offsets)),
+        )
+    };
+    let shift = _mm_cvtsi64_si128(8 * (i as i64 % 4));
+    let number =
+        |bytes| _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srl_epi32(bytes, shift), _mm256_set1_epi32(0x3f)));
+    let m = _mm256_sub_ps(_mm256_setzero_ps(), load_f16_le(&w.m));
+    (_mm256_mul_ps(load_f16_le(&w.d), number(scales)), _mm256_mul_ps(m, number(offsets)))
+}
+
+/// Return the low (`half` = 0) or the high nibbles.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn nibbles(packed: &[Lanes; 8], half: usize) -> [__m256i; 8] {
+    let shift = _mm_cvtsi64_si128(4 * half as i64);
+    packed
+        .each_ref()
+        .map(|packed| _mm256_and_si256(_mm256_srl_epi16(load_u8(packed), shift), _mm256_set1_epi8(0xf)))
+}
+
+/// Return the low nibbles, then the high ones.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn low_and_high(packed: &[Lanes; 4]) -> [__m256i; 8] {
+    let mask = _mm256_set1_epi8(0xf);
+    array::from_fn(|i| {
+        let packed = load_u8(&packed[i % 4]);
+        _mm256_and_si256(if i < 4 { packed } else { _mm256_srli_epi16::<4>(packed) }, mask)
+    })
+}
+
+/// Return numbers of five bits: the fifth ones come first, then the nibbles.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn with_fifth_bits(packed: &[Lanes; 5]) -> [__m256i; 8] {
+    let [fifth, a, b, c, d] = packed;
+    let (low, fifth) = (low_and_high(&[*a, *b, *c, *d]), load_u8(fifth));
+    array::from_fn(|i| {
+        // Byte i / 2 of a lane has the bits of vector i, in its lower or its upper half.
+        let bits =
+            _mm256_shuffle_epi8(fifth, _mm256_add_epi8(lane_starts(), _mm256_set1_epi8((i / 2) as i8)));
+        let bit = _mm256_set1_epi32(if i % 2 == 0 { 0x0804_0201 } else { 0x8040_2010_u32 as i32 });
+        let set = _mm256_cmpeq_epi8(_mm256_and_si256(bits, bit), bit);
+        _mm256_or_si256(low[i], _mm256_and_si256(set, _mm256_set1_epi8(16)))
+    })
+}

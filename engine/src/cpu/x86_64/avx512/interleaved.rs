@@ -182,7 +182,7 @@ fn mul_mat<B: Woven, W: Copy, const N: usize>(
                     *sums = tile(&panel, array::from_fn(|token| x(i * TILE + token)), *sums, &add);
                 }
                 for (i, sum) in others.iter_mut().enumerate() {
-                    [*sum] = tile(&panel, [x(n_tiled + i)], [*sum], &add);
+                    *sum = panel.iter().zip(x(n_tiled + i)).fold(*sum, |sum, (w, x)| add(w, x, sum));
                 }
             }
             for (sums, out) in sums.into_iter().zip(out) {
@@ -192,21 +192,28 @@ fn mul_mat<B: Woven, W: Copy, const N: usize>(
     }
 }
 
-/// Return `acc` plus the products of sixteen rows `w (n)` with `x (T)(n)`.
+/// Return `acc` plus the products of sixteen rows `w (n)` with `x (TILE)(n)`.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-fn tile<W, const T: usize>(
+fn tile<W>(
     w: &[W],
-    x: [&[BlockQ8_1]; T],
-    mut acc: [__m512; T],
+    x: [&[BlockQ8_1]; TILE],
+    acc: [__m512; TILE],
     add: &impl Fn(&W, &BlockQ8_1, __m512) -> __m512,
-) -> [__m512; T] {
+) -> [__m512; TILE] {
+    // Written out: of a loop, the compiler makes one that keeps the sums in memory.
+    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = acc;
     for (i, w) in w.iter().enumerate() {
-        for (acc, x) in acc.iter_mut().zip(x) {
-            *acc = add(w, &x[i], *acc);
-        }
+        a = add(w, &x[0][i], a);
+        b = add(w, &x[1][i], b);
+        c = add(w, &x[2][i], c);
+        d = add(w, &x[3][i], d);
+        e = add(w, &x[4][i], e);
+        f = add(w, &x[5][i], f);
+        g = add(w, &x[6][i], g);
+        h = add(w, &x[7][i], h);
     }
-    acc
+    [a, b, c, d, e, f, g, h]
 }
 
 /// Write the products of `group` and the next one, as far as they are of `rows`, to `out (rows.len())`.

@@ -37,6 +37,7 @@ use console::Console;
 use drivers::framebuffer::Framebuffer;
 use drivers::keyboard::Keyboard;
 use drivers::serial::Serial;
+use engine::cpu::Kernels;
 use memory::{Memory, heap};
 use screen::Keys;
 use shell::{Ending, Host, Machine, ModelFile, Options};
@@ -46,7 +47,7 @@ use smp::{Cores, wake};
 const STACK_BYTES: u64 = 512 * 1024;
 
 /// The command line's words that are the kernel's own; the shell takes the others.
-const OWN_OPTIONS: [&str; 6] = ["baud", "cores", "initrd", "keymap", "log", "selftest"];
+const OWN_OPTIONS: [&str; 7] = ["baud", "cores", "initrd", "isa", "keymap", "log", "selftest"];
 
 /// The machine, made ours.
 struct Kernel {
@@ -110,6 +111,15 @@ fn n_cores(wanted: &str) -> usize {
     })
 }
 
+/// Return the inner loops that the command line asks for.
+fn kernels(isa: &str) -> &'static Kernels {
+    Kernels::named(isa).unwrap_or_else(|why| {
+        let kernels = Kernels::detect();
+        ::log::warn!("isa={isa}: {why}; it is {} now", kernels.isa());
+        kernels
+    })
+}
+
 /// Let the serial line be as fast as the command line says.
 fn set_baud_rate(serial: &mut Serial, baud: &str) {
     match baud.parse().map(|bits_per_second| serial.set_baud_rate(bits_per_second)) {
@@ -152,6 +162,7 @@ fn talk(boot: &BootInfo, clock: &Tsc, cores: &Cores, console: &mut Console) -> E
     let machine = Machine {
         clock,
         workers: cores,
+        kernels: boot.option("isa").map_or_else(Kernels::detect, kernels),
         entropy: &HardwareEntropy,
         free_memory: &heap::free_bytes,
         memory_bytes: boot.memory_bytes(),

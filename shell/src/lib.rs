@@ -120,7 +120,7 @@ pub fn run(
         };
         let leaving = match choice {
             Choice::Model(index) => {
-                if shelf.models[index].is_worth_interleaving() {
+                if shelf.models[index].is_worth_interleaving(machine.kernels) {
                     let start_ns = machine.clock.now_ns();
                     let chosen = shelf.models[index].files().to_vec();
                     drop(shelf);

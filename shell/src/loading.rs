@@ -3,7 +3,6 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use engine::cpu::Kernels;
 use engine::format::gguf;
 use engine::platform::Clock;
 
@@ -34,7 +33,7 @@ pub(crate) fn interleave(
     let mut bytes_before = 0;
     for file in &mut files {
         let file_bytes = file.bytes.len();
-        gguf::interleave(file.bytes, machine.workers, Kernels::detect(), &mut |done, all| {
+        gguf::interleave(file.bytes, machine.workers, machine.kernels, &mut |done, all| {
             // Bytes times bytes are more than 64 bits.
             let done_bytes = (done as u128 * file_bytes as u128 / all.max(1) as u128) as usize;
             bar.update(bytes_before + done_bytes, all_bytes);

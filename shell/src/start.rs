@@ -72,9 +72,9 @@ impl<'f> Candidate<'f> {
         &self.files
     }
 
-    /// Return whether it would be faster with its weights in another order.
-    pub(crate) fn is_worth_interleaving(&self) -> bool {
-        self.gguf.is_worth_interleaving(Kernels::detect())
+    /// Return whether `kernels` would be faster with its weights in another order.
+    pub(crate) fn is_worth_interleaving(&self, kernels: &Kernels) -> bool {
+        self.gguf.is_worth_interleaving(kernels)
     }
 
     /// Return the model's name: the catalog's, else the one that its file gives, else the file's.
@@ -141,7 +141,9 @@ impl<'f> Candidate<'f> {
 
         let start_ns = now_ns();
         let n_ctx = fitting(0)?;
-        let session = Session::new(&self.model, machine.workers, n_ctx).map_err(|error| error.to_string())?;
+        let Machine { workers, kernels, .. } = *machine;
+        let session = Session::with_kernels(&self.model, workers, n_ctx, KvType::default(), kernels)
+            .map_err(|error| error.to_string())?;
         times.push(("context", now_ns() - start_ns));
 
         writeln!(console, "{}, context {n_ctx} of {}", self.describe(), hparams.n_ctx_train);

@@ -1,6 +1,6 @@
 //! What a person sees first: which machine this is, and what it has.
 
-use engine::cpu::{Isa, Processor};
+use engine::cpu::Processor;
 
 use crate::console::Console;
 use crate::units::{bytes, seconds};
@@ -20,7 +20,7 @@ pub(crate) fn version(machine: &Machine) -> &'static str {
 pub(crate) fn show(console: &mut Console, machine: &Machine, host_ns: u64) {
     writeln!(console, "{}", version(machine));
     writeln!(console, "processor  {}", Processor::detect().name);
-    writeln!(console, "cores      {}, computing with {}", machine.workers.count(), Isa::detect());
+    writeln!(console, "cores      {}, computing with {}", machine.workers.count(), machine.kernels.isa());
     writeln!(
         console,
         "memory     {}, {} of it free",

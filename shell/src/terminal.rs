@@ -4,6 +4,7 @@
 
 use alloc::string::String;
 
+use engine::cpu::Kernels;
 use engine::platform::{Clock, Entropy, Workers};
 
 /// What a host knows of the screen on which a person sees the terminal.
@@ -60,6 +61,8 @@ pub struct Machine<'a> {
     pub clock: &'a dyn Clock,
     /// The cores.
     pub workers: &'a dyn Workers,
+    /// The inner loops that they run.
+    pub kernels: &'static Kernels,
     /// Seeds for sampling.
     pub entropy: &'a dyn Entropy,
     /// Return how many bytes can still be allocated.

@@ -61,6 +61,7 @@ fn on_machine_with<T>(free_memory: u64, host: Host, work: impl FnOnce(&Machine) 
     work(&Machine {
         clock: &TickingClock::default(),
         workers: &OneCore,
+        kernels: Kernels::detect(),
         entropy: &CountingEntropy::default(),
         free_memory: &|| free_memory,
         memory_bytes: 4_000_000_000,
@@ -126,7 +127,7 @@ fn shows_the_model_the_times_and_the_answer() {
 #[test]
 fn begins_with_the_machine() {
     let output = talk(Script::piped(""), &[]);
-    let (processor, isa) = (engine::cpu::Processor::detect().name, engine::cpu::Isa::detect());
+    let (processor, isa) = (engine::cpu::Processor::detect().name, Kernels::detect().isa());
     let expected = format!(
         "bootlm {}, a language model on bare metal\n\
          processor  {processor}\n\
@@ -169,10 +170,7 @@ fn a_second_turn_reads_only_what_is_new() {
     let rate = format!("{second} tokens, 0.01 s, {}.0 tokens/s", second * 100);
     assert_shows(&output, &format!("prefill: {rate}; {} reused\n", first + answer));
     assert_shows(&output, &format!("context: {} of 2048 tokens\n", first + second + 2 * answer));
-    assert_shows(
-        &output,
-        &format!("machine: {}, cores 1, free memory 1073.7 MB\n", engine::cpu::Isa::detect()),
-    );
+    assert_shows(&output, &format!("machine: {}, cores 1, free memory 1073.7 MB\n", Kernels::detect().isa()));
 }
 
 #[test]

@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use engine::cpu::Isa;
+use engine::cpu::Kernels;
 use engine::format::gguf::Gguf;
 use engine::model::Model;
 use engine::platform::Workers;
-use engine::session::Session;
+use engine::session::{KvType, Session};
 use serde::Serialize;
 
 use crate::model_files::ModelFiles;
@@ -41,6 +41,9 @@ pub struct BenchArgs {
     /// Threads that compute, as in 1,2,4; all that there are where it is left out.
     #[arg(short, long, value_name = "N", value_delimiter = ',')]
     threads: Vec<usize>,
+    /// The instruction set to compute with, such as avx2; the best that there is where it is left out.
+    #[arg(long, value_name = "NAME", value_parser = Kernels::named)]
+    isa: Option<&'static Kernels>,
     /// How the results are written; json and csv have llama-bench's names where they mean the same.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -120,7 +123,8 @@ fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()
         ref counts => counts.iter().map(|&count| Pool::new(count)).collect(),
     };
     let mut files = ModelFiles::load(path)?;
-    files.interleave(&pools[0]);
+    let kernels = args.isa.unwrap_or_else(Kernels::detect);
+    files.interleave(&pools[0], kernels);
     let gguf = files.gguf().with_context(name)?;
     let model = Model::load(&gguf).with_context(name)?;
     let n_ctx = args.n_depth + args.n_prompt.max(args.n_gen);
@@ -134,7 +138,7 @@ fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()
         ),
         model_size: model.size_bytes(),
         model_n_params: model.n_params(),
-        isa: Isa::detect().to_string(),
+        isa: kernels.isa().to_string(),
         n_depth: args.n_depth,
         ..Record::default()
     };
@@ -147,7 +151,8 @@ fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()
     let n_vocab = model.hparams().n_vocab;
     let tokens: Vec<_> = (0..n_ctx).map(|i| (i * 7919 % n_vocab) as u32).collect();
     for workers in &pools {
-        let mut session = Session::new(&model, workers, n_ctx).context("a session")?;
+        let mut session =
+            Session::with_kernels(&model, workers, n_ctx, KvType::default(), kernels).context("a session")?;
         if args.n_depth > 0 {
             read(&mut session, &tokens[..args.n_depth])?;
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use engine::cpu::Kernels;
 use engine::platform::{Clock, Entropy};
 use memmap2::{Advice, MmapMut, MmapOptions};
 use shell::{Host, Machine, ModelFile, Options};
@@ -14,9 +15,10 @@ use crate::progress::{Progress, Unit};
 use crate::terminal::{SavedTerminal, StdTerminal};
 use crate::workers::Pool;
 
-/// Hold a conversation with one of the models in `paths` over stdin and stdout, as `options` ask for it.
-pub fn chat(paths: &[PathBuf], options: &Options) -> Result<()> {
-    let host = ThisHost::new();
+/// Hold a conversation with one of the models in `paths` over stdin and stdout, as `options` ask for it, by the inner loops
+/// `kernels`.
+pub fn chat(paths: &[PathBuf], kernels: &'static Kernels, options: &Options) -> Result<()> {
+    let host = ThisHost::new(kernels);
     let mut loaded = load(paths)?;
     let names: Vec<_> =
         paths.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy()).collect();
@@ -36,17 +38,20 @@ pub fn chat(paths: &[PathBuf], options: &Options) -> Result<()> {
 pub(crate) struct ThisHost {
     clock: HostClock,
     pub(crate) workers: Pool,
+    kernels: &'static Kernels,
 }
 
 impl ThisHost {
-    pub(crate) fn new() -> Self {
-        Self { clock: HostClock { start: Instant::now() }, workers: Pool::of_this_host() }
+    /// Return this host, computing with `kernels`.
+    pub(crate) fn new(kernels: &'static Kernels) -> Self {
+        Self { clock: HostClock { start: Instant::now() }, workers: Pool::of_this_host(), kernels }
     }
 
     pub(crate) fn machine(&self) -> Machine<'_> {
         Machine {
             clock: &self.clock,
             workers: &self.workers,
+            kernels: self.kernels,
             entropy: &HostEntropy,
             free_memory: &|| meminfo_bytes("MemAvailable:").unwrap_or(u64::MAX),
             memory_bytes: meminfo_bytes("MemTotal:").unwrap_or(u64::MAX),

@@ -4,6 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use engine::cpu::Kernels;
 use shell::{ScreenSize, Terminal};
 
 use crate::chat::ThisHost;
@@ -43,7 +44,7 @@ pub fn run(args: GenerateArgs) -> Result<()> {
     ensure!(!prompt.trim().is_empty(), "the prompt is empty");
     options.prompt = Some(prompt);
     let mut files = ModelFiles::load(&args.model)?;
-    let host = ThisHost::new();
+    let host = ThisHost::new(Kernels::detect());
     let answered = shell::answer(&mut Stdout::default(), &host.machine(), &mut files.for_shell(), &options);
     answered.map_err(|reason| anyhow!("{}: {reason}", args.model.display()))
 }

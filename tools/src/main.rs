@@ -8,6 +8,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
+use engine::cpu::Kernels;
 use shell::Options;
 use tools::accel;
 use tools::bench::{self, BenchArgs};
@@ -117,6 +118,9 @@ struct Wishes {
     once: bool,
     #[command(flatten)]
     tuning: Tuning,
+    /// The instruction set to compute with, such as avx2; the best that there is where it is left out.
+    #[arg(long, value_name = "NAME", value_parser = Kernels::named)]
+    isa: Option<&'static Kernels>,
     /// Whether the terminal shows UTF-8; it is asked where this is left out.
     #[arg(long, value_name = "on|off", action = ArgAction::Set, value_parser = parse_on_off)]
     utf8: Option<bool>,
@@ -210,7 +214,10 @@ fn carry_out(command: CliCommand) -> Result<()> {
             kernel: source.kernel,
             build_dir: source.build_dir,
         }),
-        CliCommand::Chat { models, wishes } => chat::chat(&models, &wishes.options()),
+        CliCommand::Chat { models, wishes } => {
+            let kernels = wishes.isa.unwrap_or_else(Kernels::detect);
+            chat::chat(&models, kernels, &wishes.options())
+        }
         CliCommand::Generate(args) => generate::run(args),
         CliCommand::Inspect(args) => inspect::run(&args),
         CliCommand::Perplexity(args) => perplexity::run(&args),

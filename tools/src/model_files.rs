@@ -40,10 +40,10 @@ impl ModelFiles {
         Ok(Self { names: names(&paths), contents, may_change: false })
     }
 
-    /// Put the weights into the order in which they are faster to compute with, where there is memory for that.
-    pub(crate) fn interleave(&mut self, workers: &dyn Workers) {
+    /// Put the weights into the order in which `kernels` compute faster, where there is memory for that.
+    pub(crate) fn interleave(&mut self, workers: &dyn Workers, kernels: &Kernels) {
         for file in self.contents.iter_mut().filter(|_| self.may_change) {
-            gguf::interleave(file, workers, Kernels::detect(), &mut |_, _| {});
+            gguf::interleave(file, workers, kernels, &mut |_, _| {});
         }
     }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use engine::Token;
+use engine::cpu::Kernels;
 use engine::model::Model;
 use engine::sampler::{Probabilities, perplexity};
 use engine::session::Session;
@@ -45,7 +46,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let text = String::from_utf8(text).with_context(name)?;
     let workers = args.threads.map_or_else(Pool::of_this_host, Pool::new);
     let mut files = ModelFiles::load(&args.model)?;
-    files.interleave(&workers);
+    files.interleave(&workers, Kernels::detect());
     let model_name = || args.model.display().to_string();
     let gguf = files.gguf().with_context(model_name)?;
     let model = Model::load(&gguf).with_context(model_name)?;

@@ -10,6 +10,9 @@ mod swar;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
@@ -34,9 +37,19 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// Return the best set that this processor runs.
-    pub fn detect() -> Self {
-        Kernels::detect().isa
+    /// Every set, the plainest first.
+    pub const ALL: [Self; 5] =
+        [Self::Generic, Self::Avx2, Self::Avx512, Self::GenericEmulated, Self::Avx2Emulated];
+
+    /// Return the set's name in options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Generic => "generic",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::GenericEmulated => "generic-emulated",
+            Self::Avx2Emulated => "avx2-emulated",
+        }
     }
 }
 
@@ -82,6 +95,19 @@ impl Kernels {
         #[cfg(not(target_arch = "x86_64"))]
         let order = [Isa::Generic];
         order.iter().copied().find_map(Self::of).unwrap_or(&generic::KERNELS)
+    }
+
+    /// Return the inner loops of the set that is called `name` ([`Isa::name`]).
+    ///
+    /// # Errors
+    /// When there is none of that name, or this processor does not run it; says which there are.
+    pub fn named(name: &str) -> Result<&'static Self, String> {
+        let mut there = Isa::ALL.into_iter().filter(|&isa| Self::of(isa).is_some());
+        let found = there.clone().find(|isa| isa.name() == name).and_then(Self::of);
+        found.ok_or_else(|| {
+            let names = there.by_ref().map(Isa::name).collect::<Vec<_>>().join(", ");
+            format!("{name} is no instruction set that this processor runs; there are: {names}")
+        })
     }
 
     /// Return the inner loops of `isa`, if this processor runs them.

@@ -373,3 +373,14 @@ fn swiglu_agrees() {
         assert_close("swiglu", &found, &expected, REORDERED);
     }
 }
+
+#[test]
+fn sets_are_found_by_their_names() {
+    for isa in Isa::ALL {
+        let Some(kernels) = Kernels::of(isa) else { continue };
+        assert_eq!(Kernels::named(isa.name()).unwrap().isa(), kernels.isa());
+    }
+    let error = Kernels::named("AVX2").unwrap_err();
+    assert!(error.starts_with("AVX2 is no instruction set"), "{error}");
+    assert!(error.contains("generic"), "{error}");
+}

@@ -5,7 +5,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use engine::Token;
-use engine::cpu::Isa;
 use engine::session::Session;
 
 use super::Chat;
@@ -44,7 +43,7 @@ impl Chat<'_> {
         console.print(&row(rules));
         let model = format!("{} {}", self.model.architecture(), self.model.file_type());
         let (size, params) = (binary(self.model.size_bytes()), parameters(self.model.n_params()));
-        let backend = Isa::detect().to_string();
+        let backend = self.machine.kernels.isa().to_string();
         for (kind, n_tokens, batch) in [("pp", n_prefill, n_prefill), ("tg", n_decode, 1)] {
             let speed = self.measure(console, &mut session, n_tokens, batch)?;
             let test = format!("{kind}{n_tokens}");

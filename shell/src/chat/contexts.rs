@@ -4,10 +4,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use engine::Error;
-use engine::cpu::Kernels;
 use engine::session::{KvType, Session, memory_required};
 
 use super::Chat;
+use crate::Machine;
 use crate::start::RESERVE_BYTES;
 use crate::units::megabytes;
 
@@ -32,12 +32,13 @@ impl<'m> Chat<'m> {
     /// Replace the context of size and type `was` with an empty one as `wanted`: the next turn reads the conversation
     /// again.
     fn replace_context(&mut self, was: (usize, KvType), wanted: (usize, KvType)) -> Result<(), String> {
-        let (hparams, workers) = (self.model.hparams(), self.machine.workers);
+        let (hparams, machine) = (self.model.hparams(), self.machine);
+        let workers = machine.workers;
         let was_bytes = memory_required(hparams, was.0, was.1, workers.count());
         self.refuse_where_memory_is_short(wanted, was_bytes)
             .map_err(|reason| format!("{reason}; it stays at {}", was.0))?;
         let build = |(n_ctx, kv)| -> Result<Session<'m>, String> {
-            Session::with_kernels(self.model, workers, n_ctx, kv, Kernels::detect())
+            Session::with_kernels(self.model, workers, n_ctx, kv, machine.kernels)
                 .map_err(|error: Error| error.to_string())
         };
         // The old one goes first, since there may not be room for both.
@@ -58,7 +59,9 @@ impl<'m> Chat<'m> {
             return Err(format!("This takes {n_ctx} tokens of context, and the model knows {n_ctx_train}."));
         }
         self.refuse_where_memory_is_short((n_ctx, KvType::default()), 0)?;
-        Session::new(self.model, self.machine.workers, n_ctx).map_err(|error| error.to_string())
+        let Machine { workers, kernels, .. } = *self.machine;
+        Session::with_kernels(self.model, workers, n_ctx, KvType::default(), kernels)
+            .map_err(|error| error.to_string())
     }
 
     /// Return an error where there is no memory for a context of this size and type, after `freed_bytes` are freed.

@@ -293,7 +293,7 @@ fn a_text_longer_than_any_context_of_the_model_is_refused() {
 #[test]
 fn bench_measures_beside_the_conversation() {
     let output = talk_yes("one\n/bench\n/stats\n");
-    let isa = engine::cpu::Isa::detect().to_string();
+    let isa = engine::cpu::Kernels::detect().isa().to_string();
     let row =
         |test, speed| format!("| llama F32   |   0.89 MiB |   231K | {isa:<14} | {test} | {speed:>14} |\n");
     // The clock advances by 10 ms between two looks.

@@ -3,8 +3,6 @@
 use alloc::format;
 use alloc::string::String;
 
-use engine::cpu::Isa;
-
 use super::{Command, Next, Outcome, Scene};
 use crate::settings::number;
 use crate::units::megabytes;
@@ -89,7 +87,7 @@ fn stats(scene: &mut Scene<'_, '_, '_>, argument: &str) -> Outcome {
         _ => return Err(format!("/stats takes on or off, not \"{argument}\"")),
     }
     console.print(&chat.stats());
-    let (isa, n_cores) = (Isa::detect(), machine.workers.count());
+    let (isa, n_cores) = (machine.kernels.isa(), machine.workers.count());
     writeln!(console, "machine: {isa}, cores {n_cores}, free memory {}", megabytes((machine.free_memory)()));
     Ok(Next::Prompt)
 }

@@ -1,6 +1,6 @@
 //! Commands about the machine and the shell itself.
 
-use engine::cpu::{Isa, Processor};
+use engine::cpu::Processor;
 use engine::session::SessionMemory;
 
 use super::{Command, Next, Outcome, Scene, help as help_text};
@@ -101,7 +101,7 @@ fn cpu(scene: &mut Scene<'_, '_, '_>, _: &str) -> Outcome {
     writeln!(scene.console, "{name}");
     writeln!(scene.console, "has        {}", features.join(", "));
     writeln!(scene.console, "cores      {} in use", scene.machine.workers.count());
-    writeln!(scene.console, "computes   with {}", Isa::detect());
+    writeln!(scene.console, "computes   with {}", scene.machine.kernels.isa());
     if let Host::BareMetal { clock, .. } = scene.machine.host {
         writeln!(scene.console, "clock      {clock}");
     }
@@ -160,7 +160,7 @@ fn exit(_: &mut Scene<'_, '_, '_>, _: &str) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use engine::cpu::{Isa, Processor};
+    use engine::cpu::Processor;
     use engine::testing::ChainModel;
 
     use crate::testing::script::Script;
@@ -180,8 +180,10 @@ mod tests {
         let output = talk_to(&ChainModel::answers("yes"), Script::piped("/cpu\n"));
         let Processor { name, features } = Processor::detect();
         assert_shows(&output, &format!(">>> /cpu\n{name}\nhas        {}\n", features.join(", ")));
-        let rest =
-            format!("cores      1 in use\ncomputes   with {}\nclock      100 Hz (tests)\n", Isa::detect());
+        let rest = format!(
+            "cores      1 in use\ncomputes   with {}\nclock      100 Hz (tests)\n",
+            engine::cpu::Kernels::detect().isa()
+        );
         assert_shows(&output, &rest);
         assert!(!on(Host::Program, "/cpu\n").0.contains("clock"));
     }

@@ -1,8 +1,10 @@
-//! Folding: the sums of eight vectors of whole numbers as the lanes of one vector.
+//! Folding: the sums of several vectors, each as a lane of one vector.
 //!
 //! Horizontal adds work within the 128-bit halves of a vector, so that two halves of a sum meet in the last step only.
 
 use core::arch::x86_64::*;
+
+use super::vectors::to_array;
 
 /// Return the sums of eight vectors of 16-bit numbers that are at most 8,191 in size, so that four of them fit 16 bits.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -21,6 +23,16 @@ pub(super) fn fold_i32(vectors: [__m256i; 8]) -> __m256i {
     let abcd = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
     let efgh = _mm256_hadd_epi32(_mm256_hadd_epi32(e, f), _mm256_hadd_epi32(g, h));
     add_halves(abcd, efgh)
+}
+
+/// Return the sums of four vectors of floats.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn fold_f32(vectors: [__m256; 4]) -> [f32; 4] {
+    let [a, b, c, d] = vectors;
+    let halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    let sums = _mm256_add_ps(halves, _mm256_permute2f128_ps::<1>(halves, halves));
+    let [a, b, c, d, ..] = to_array(sums);
+    [a, b, c, d]
 }
 
 /// Return the sums of the halves of eight vectors of 16-bit numbers, each half's sum below 2^15: first of `a` the low

@@ -6,6 +6,7 @@
 #: make iso         write an ISO that boots by BIOS and by UEFI
 #: make usb         write the image of a USB stick, which does so too (docs/HARDWARE.md)
 #: make bench       measure how fast the models run on this host
+#: make bench-kernel  count the instructions of a token in the kernel and in a process
 #: make screenshot  photograph the screen of a short conversation (docs/screenshot.png)
 #: make models      get the default model, or check the one that is here
 #: make setup       install what the others need and this machine lacks
@@ -72,6 +73,13 @@ screenshot: kernel $(if $(MODELS),tools,models)
 bench: $(if $(MODELS),setup,models)
 	@cargo build --release --package tools
 	@$(CARGO_TARGET_DIR)/release/bootlm bench $(or $(FILES),models/*.gguf)
+
+.PHONY: bench-kernel
+bench-kernel: kernel models
+	@tools/setup.sh valgrind
+	@cargo build --release --package tools
+	@tools/bench-kernel.sh $(CARGO_TARGET_DIR)/release/bootlm-kernel $(CARGO_TARGET_DIR)/release/bootlm \
+		$(or $(FILES),models/SmolLM2-135M-Instruct.Q4_1.gguf)
 
 .PHONY: models
 models: tools

@@ -1,8 +1,9 @@
 //! How the work between two meetings of the cores is cut: every core gets its own part of the output.
 //!
-//! A mutex per core hands the part over; nobody else ever asks for it, so that it costs one uncontended exchange.
+//! A mutex hands each part over; nobody else ever asks for it, so that it costs one uncontended exchange.
 
 use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use arrayvec::ArrayVec;
 use spin::Mutex;
@@ -14,6 +15,12 @@ use crate::quant::{Activations, BlockQ8_1, QK};
 
 /// Cores that can take part; further ones stay idle.
 pub(crate) const MAX_CORES: usize = 64;
+
+/// Into how many shares per core a large product is cut: a core that is faster, or less disturbed, takes more of them.
+const SHARES_PER_CORE: usize = 4;
+
+/// Weights of a share at least: what a core reads in some ten microseconds.
+const MIN_SHARE_WEIGHTS: usize = 128 * 1024;
 
 /// Rows of a matrix are dealt out in groups of this many: what the kernels take at a time.
 const ROW_GROUP: usize = 16;
@@ -31,7 +38,7 @@ pub(crate) struct Product<'a> {
     pub(crate) out: &'a mut [f32],
 }
 
-/// A core's part of a product: some rows, so that no weight is read by two cores.
+/// A share of a product: some rows, so that no weight is read by two cores.
 struct Part<'a> {
     linear: &'a Linear<'a>,
     rows: Range<usize>,
@@ -40,10 +47,10 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Return core `core`'s part, which has no output yet.
-    fn new(linear: &'a Linear<'a>, core: usize, n_cores: usize) -> Self {
+    /// Return part `i` of `n`, which has no output yet.
+    fn new(linear: &'a Linear<'a>, i: usize, n: usize) -> Self {
         let n_out = linear.rows.len();
-        let groups = share(n_out.div_ceil(ROW_GROUP), core, n_cores);
+        let groups = share(n_out.div_ceil(ROW_GROUP), i, n);
         let rows = (groups.start * ROW_GROUP).min(n_out)..(groups.end * ROW_GROUP).min(n_out);
         Self { linear, rows, out: ArrayVec::new() }
     }
@@ -74,11 +81,14 @@ impl Cores<'_> {
         let x = Activations { floats: x, quants };
 
         let n_cores = self.count();
+        let n_weights: usize =
+            products.iter().map(|Product { linear, .. }| linear.rows.len() * linear.matrix.n_in()).sum();
+        let per_core = (n_weights / MIN_SHARE_WEIGHTS / n_cores).clamp(1, SHARES_PER_CORE);
+        let n_shares = (n_cores * per_core).min(MAX_CORES);
         let mut shares: ArrayVec<Mutex<[Part<'_>; N]>, MAX_CORES> = ArrayVec::new();
-        for core in 0..n_cores {
-            shares.push(Mutex::new(
-                products.each_ref().map(|product| Part::new(product.linear, core, n_cores)),
-            ));
+        for i in 0..n_shares {
+            shares
+                .push(Mutex::new(products.each_ref().map(|product| Part::new(product.linear, i, n_shares))));
         }
         for (i, Product { linear, out }) in products.into_iter().enumerate() {
             for mut row in out.chunks_exact_mut(linear.rows.len()) {
@@ -90,11 +100,13 @@ impl Cores<'_> {
                 }
             }
         }
-        self.workers.run(&|core| {
-            let Some(share) = shares.get(core) else { return };
-            for Part { linear, rows, out } in share.lock().iter_mut() {
-                if rows.start < rows.end {
-                    linear.apply(self.kernels, rows.clone(), x, out);
+        let next = AtomicUsize::new(0);
+        self.workers.run(&|_| {
+            while let Some(share) = shares.get(next.fetch_add(1, Ordering::Relaxed)) {
+                for Part { linear, rows, out } in share.lock().iter_mut() {
+                    if rows.start < rows.end {
+                        linear.apply(self.kernels, rows.clone(), x, out);
+                    }
                 }
             }
         });

@@ -26,6 +26,8 @@ pub use processor::Processor;
 pub enum Isa {
     /// What the compiler's baseline has.
     Generic,
+    /// x86-64 with SSSE3 and SSE4.1.
+    Sse41,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
     /// The same with AVX-512: F, BW, VL and VNNI.
@@ -38,13 +40,14 @@ pub enum Isa {
 
 impl Isa {
     /// Every set, the plainest first.
-    pub const ALL: [Self; 5] =
-        [Self::Generic, Self::Avx2, Self::Avx512, Self::GenericEmulated, Self::Avx2Emulated];
+    pub const ALL: [Self; 6] =
+        [Self::Generic, Self::Sse41, Self::Avx2, Self::Avx512, Self::GenericEmulated, Self::Avx2Emulated];
 
     /// Return the set's name in options.
     pub fn name(self) -> &'static str {
         match self {
             Self::Generic => "generic",
+            Self::Sse41 => "sse41",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::GenericEmulated => "generic-emulated",
@@ -57,6 +60,7 @@ impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Generic => "generic",
+            Self::Sse41 => "SSE4.1",
             Self::Avx2 => "AVX2",
             Self::Avx512 => "AVX-512",
             Self::GenericEmulated => "generic, emulated",
@@ -90,7 +94,7 @@ impl Kernels {
         #[cfg(target_arch = "x86_64")]
         let order = match x86_64::is_emulated() {
             true => [Isa::Avx2Emulated, Isa::GenericEmulated].as_slice(),
-            false => [Isa::Avx512, Isa::Avx2, Isa::Generic].as_slice(),
+            false => [Isa::Avx512, Isa::Avx2, Isa::Sse41, Isa::Generic].as_slice(),
         };
         #[cfg(not(target_arch = "x86_64"))]
         let order = [Isa::Generic];
@@ -116,6 +120,8 @@ impl Kernels {
             Isa::Generic => Some(&generic::KERNELS),
             Isa::GenericEmulated => Some(const { &Self::emulated(generic::KERNELS, Isa::GenericEmulated) }),
             #[cfg(target_arch = "x86_64")]
+            Isa::Sse41 => x86_64::has_sse41().then_some(&x86_64::SSE41),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => x86_64::has_avx2().then_some(&x86_64::AVX2),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => x86_64::has_avx512().then_some(&x86_64::AVX512),
@@ -124,7 +130,7 @@ impl Kernels {
                 x86_64::has_avx2().then_some(const { &Self::emulated(x86_64::AVX2, Isa::Avx2Emulated) })
             }
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 | Isa::Avx2Emulated => None,
+            Isa::Sse41 | Isa::Avx2 | Isa::Avx512 | Isa::Avx2Emulated => None,
         }
     }
 

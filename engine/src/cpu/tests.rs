@@ -20,7 +20,7 @@ const ROUNDED: f64 = 1e-6;
 /// Return the faster tables, saying which are left out.
 fn faster() -> Vec<&'static Kernels> {
     let mut tables = Vec::new();
-    for isa in [Isa::Avx2, Isa::Avx512, Isa::Avx2Emulated, Isa::GenericEmulated] {
+    for isa in [Isa::Sse41, Isa::Avx2, Isa::Avx512, Isa::Avx2Emulated, Isa::GenericEmulated] {
         match Kernels::of(isa) {
             Some(kernels) => tables.push(kernels),
             None => println!("SKIPPED: this processor does not run {isa}"),

@@ -2,18 +2,27 @@
 
 mod avx2;
 mod avx512;
+mod sse41;
+mod woven;
 
 use core::arch::x86_64::_xgetbv;
 
 use raw_cpuid::Hypervisor;
 
-use super::{Isa, Kernels};
+use super::{Isa, Kernels, generic};
 
 /// XCR0 bits 1 and 2: the state of XMM and YMM registers is kept (Intel SDM volume 1, 13.3).
 const XCR0_AVX: u64 = 0b110;
 
 /// And bits 5 to 7: mask registers, the upper halves of ZMM0 to 15, ZMM16 to 31.
 const XCR0_AVX512: u64 = 0b1110_0110;
+
+/// Return whether the processor has SSSE3 and SSE4.1; their registers are always kept.
+pub(super) fn has_sse41() -> bool {
+    raw_cpuid::CpuId::new()
+        .get_feature_info()
+        .is_some_and(|features| features.has_ssse3() && features.has_sse41())
+}
 
 /// Return whether the processor has AVX2, FMA and F16C and whether the YMM registers are kept.
 pub(super) fn has_avx2() -> bool {
@@ -57,6 +66,17 @@ unsafe fn xcr0() -> u64 {
     // SAFETY: the caller vouches for XGETBV; register 0 always exists.
     unsafe { _xgetbv(0) }
 }
+
+/// The SSE4.1 loops, to be handed out only where [`has_sse41`].
+pub(super) const SSE41: Kernels = Kernels {
+    isa: Isa::Sse41,
+    interleaves: sse41::interleaves,
+    // SAFETY: the table is handed out only where `has_sse41`, which is all that this function needs.
+    mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
+        sse41::mul_mat_interleaved(kind, w, x, n_in, rows, out)
+    },
+    ..generic::KERNELS
+};
 
 /// The AVX2 loops, to be handed out only where [`has_avx2`].
 pub(super) const AVX2: Kernels = Kernels {

@@ -9,9 +9,10 @@ use core::ops::Range;
 
 use zerocopy::FromBytes;
 
+use super::super::woven::{Destination, Woven};
 use super::unpack::{
-    Destination, Unpacked, UnpackedQ6, Woven, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k,
-    unpack_q5_0, unpack_q5_1, unpack_q5_k, unpack_q6_k, unpack_q8_0,
+    Unpacked, UnpackedQ6, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0, unpack_q5_1,
+    unpack_q5_k, unpack_q6_k, unpack_q8_0,
 };
 use super::vectors::{LANES, to_array};
 use crate::cpu::generic;
@@ -59,23 +60,24 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
 fn mul_mat<B: Woven, W, const N: usize>(
     w: &[u8],
     x: &[[BlockQ8_1; N]],
-    to: Destination<'_, '_>,
+    mut to: Destination<'_, '_>,
     unpack: impl Fn(&B, usize) -> W,
     add: impl Fn(&W, &BlockQ8_1, __m256) -> __m256,
 ) {
-    let Destination { n_in, rows, out } = to;
     let w = <[B]>::ref_from_bytes(w).expect("whole groups");
-    let n_blocks = n_in / (N * QK);
-    for group in rows.start / LANES..rows.end.div_ceil(LANES) {
+    let n_blocks = to.n_in / (N * QK);
+    for group in to.rows.start / LANES..to.rows.end.div_ceil(LANES) {
         let w = &w[group * n_blocks..][..n_blocks];
-        let tiles = x.chunks(TILE * n_blocks).zip(out.chunks_mut(TILE));
-        for (x, out) in tiles {
+        for (i, x) in x.chunks(TILE * n_blocks).enumerate() {
             if x.len() == TILE * n_blocks {
                 let x: [_; TILE] = array::from_fn(|token| &x[token * n_blocks..][..n_blocks]);
-                store(tile(w, x, &unpack, &add), group, &rows, out);
+                for (token, products) in tile(w, x, &unpack, &add).into_iter().enumerate() {
+                    to.store(i * TILE + token, group * LANES, &to_array(products));
+                }
             } else {
-                for (x, out) in x.chunks_exact(n_blocks).zip(out.chunks_exact_mut(1)) {
-                    store(tile(w, [x], &unpack, &add), group, &rows, out);
+                for (token, x) in x.chunks_exact(n_blocks).enumerate() {
+                    let [products] = tile(w, [x], &unpack, &add);
+                    to.store(i * TILE + token, group * LANES, &to_array(products));
                 }
             }
         }
@@ -101,17 +103,6 @@ fn tile<B, W, const N: usize, const T: usize>(
         }
     }
     acc
-}
-
-/// Write the products of group `group`, as far as they are of `rows`, to `out (T)(rows.len())`.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn store<const T: usize>(products: [__m256; T], group: usize, rows: &Range<usize>, out: &mut [&mut [f32]]) {
-    let first = (group * LANES).max(rows.start);
-    let last = ((group + 1) * LANES).min(rows.end);
-    for (products, out) in products.into_iter().zip(out) {
-        let wanted = &to_array(products)[first - group * LANES..last - group * LANES];
-        out[first - rows.start..last - rows.start].copy_from_slice(wanted);
-    }
 }
 
 /// Add the products with weights of up to 4 bits: all eight of a lane's pairs are at most 8 * 2 * 15 * 127 = 30,480.

@@ -2,52 +2,10 @@
 
 use core::arch::x86_64::*;
 use core::array;
-use core::ops::Range;
 
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
-
-use super::vectors::{LANES, load_f16_le, load_u8, load_u8x16};
-use crate::quant::{F16, IQ4_NL_VALUES};
-
-/// Four bytes of each row.
-type Lanes = [u8; 4 * LANES];
-
-/// Blocks of eight rows, as [`crate::quant::interleave`] weaves them, of the types with one scale.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(in crate::cpu::x86_64) struct Scaled<const N: usize> {
-    d: [F16; LANES],
-    qs: [Lanes; N],
-}
-
-/// The same with a minimum.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(in crate::cpu::x86_64) struct FromMinimum<const N: usize> {
-    d: [F16; LANES],
-    m: [F16; LANES],
-    qs: [Lanes; N],
-}
-
-/// Q4_K (`N` = 32) and Q5_K (`N` = 40, the fifth bits first).
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(in crate::cpu::x86_64) struct SuperBlock<const N: usize> {
-    d: [F16; LANES],
-    m: [F16; LANES],
-    scales: [Lanes; 3],
-    qs: [Lanes; N],
-}
-
-/// Q6_K.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(in crate::cpu::x86_64) struct SuperBlockQ6 {
-    ql: [[[Lanes; 8]; 2]; 2],
-    qh: [[Lanes; 8]; 2],
-    scales: [Lanes; 4],
-    d: [F16; LANES],
-}
+use super::super::woven::{FromMinimum, Lanes, Scaled, SuperBlock, SuperBlockQ6};
+use super::vectors::{load_f16_le, load_u8, load_u8x16};
+use crate::quant::IQ4_NL_VALUES;
 
 /// 32 weights of eight rows: vector `i` has weights `4 * i` to `4 * i + 3`, which are `d * q + m`.
 pub(in crate::cpu::x86_64) struct Unpacked {
@@ -61,24 +19,6 @@ pub(in crate::cpu::x86_64) struct UnpackedQ6 {
     pub(in crate::cpu::x86_64) q: [__m256i; 8],
     pub(in crate::cpu::x86_64) d: __m256,
     pub(in crate::cpu::x86_64) scales: [__m256i; 2],
-}
-
-/// A block of eight rows.
-pub(in crate::cpu::x86_64) trait Woven:
-    FromBytes + Immutable + KnownLayout + Unaligned
-{
-}
-
-impl<const N: usize> Woven for Scaled<N> {}
-impl<const N: usize> Woven for FromMinimum<N> {}
-impl<const N: usize> Woven for SuperBlock<N> {}
-impl Woven for SuperBlockQ6 {}
-
-/// Which products are wanted, and where they go: `out (n_tokens)(rows.len())`.
-pub(in crate::cpu::x86_64) struct Destination<'o, 'r> {
-    pub(in crate::cpu::x86_64) n_in: usize,
-    pub(in crate::cpu::x86_64) rows: Range<usize>,
-    pub(in crate::cpu::x86_64) out: &'o mut [&'r mut [f32]],
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

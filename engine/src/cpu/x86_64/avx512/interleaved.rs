@@ -16,10 +16,11 @@ use zerocopy::FromBytes;
 use super::super::avx2::{
     self,
     unpack::{
-        Destination, SuperBlockQ6, Unpacked, Woven, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k,
-        unpack_q5_0, unpack_q5_1, unpack_q5_k, unpack_q6_k, unpack_q8_0,
+        Unpacked, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0, unpack_q5_1,
+        unpack_q5_k, unpack_q6_k, unpack_q8_0,
     },
 };
+use super::super::woven::{Destination, SuperBlockQ6, Woven};
 use crate::cpu::generic;
 use crate::quant::{BlockQ8_1, QK, ROWS, TensorType};
 
@@ -157,26 +158,26 @@ fn in_halves(w: &[u8], x: &[BlockQ8_1], to: Destination<'_, '_>) {
 fn mul_mat<B: Woven, W: Copy, const N: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
-    to: Destination<'_, '_>,
+    mut to: Destination<'_, '_>,
     unpack: impl Fn([&B; 2], usize) -> W,
     add: impl Fn(&W, &BlockQ8_1, __m512) -> __m512,
 ) {
-    let Destination { n_in, rows, out } = to;
     let w = <[B]>::ref_from_bytes(w).expect("whole groups");
-    let (n_quants, n_blocks) = (n_in / QK, n_in / (N * QK));
-    let groups = rows.start / ROWS..rows.end.div_ceil(ROWS);
+    let (n_quants, n_blocks) = (to.n_in / QK, to.n_in / (N * QK));
+    let groups = to.rows.start / ROWS..to.rows.end.div_ceil(ROWS);
     for group in groups.clone().step_by(2) {
         // The last group stands in for the one behind it; nobody keeps those sums.
         let [v, w] = [group, (group + 1).min(groups.end - 1)].map(|group| &w[group * n_blocks..][..n_blocks]);
         let unpack = |quant: usize| unpack([&v[quant / N], &w[quant / N]], quant % N);
         let mut panel: ArrayVec<W, PANEL> = ArrayVec::new();
-        for (x, out) in x.chunks(BATCH * n_quants).zip(out.chunks_mut(BATCH)) {
+        for (batch, x) in x.chunks(BATCH * n_quants).enumerate() {
+            let n_tokens = x.len() / n_quants;
             let mut sums = [_mm512_setzero_ps(); BATCH];
             for first in (0..n_quants).step_by(PANEL) {
                 panel.clear();
                 panel.extend((first..n_quants.min(first + PANEL)).map(&unpack));
                 let x = |token: usize| &x[token * n_quants + first..][..panel.len()];
-                let (tiles, others) = sums[..out.len()].as_chunks_mut::<TILE>();
+                let (tiles, others) = sums[..n_tokens].as_chunks_mut::<TILE>();
                 let n_tiled = tiles.len() * TILE;
                 for (i, sums) in tiles.iter_mut().enumerate() {
                     *sums = tile(&panel, array::from_fn(|token| x(i * TILE + token)), *sums, &add);
@@ -185,8 +186,8 @@ fn mul_mat<B: Woven, W: Copy, const N: usize>(
                     *sum = panel.iter().zip(x(n_tiled + i)).fold(*sum, |sum, (w, x)| add(w, x, sum));
                 }
             }
-            for (sums, out) in sums.into_iter().zip(out) {
-                store(sums, group, &rows, out);
+            for (token, sums) in sums[..n_tokens].iter().enumerate() {
+                to.store(batch * BATCH + token, group * ROWS, &to_array(*sums));
             }
         }
     }
@@ -216,25 +217,13 @@ fn tile<W>(
     [a, b, c, d, e, f, g, h]
 }
 
-/// Write the products of `group` and the next one, as far as they are of `rows`, to `out (rows.len())`.
-#[target_feature(enable = "avx512f")]
-fn store(products: __m512, group: usize, rows: &Range<usize>, out: &mut [f32]) {
-    let first = (group * ROWS).max(rows.start);
-    let last = (group * ROWS + LANES).min(rows.end);
-    let wanted = &mut out[first - rows.start..last - rows.start];
-    if let Ok(all) = wanted.try_into() {
-        return store_f32(all, products);
-    }
-    let mut lanes = [0.0; LANES];
-    store_f32(&mut lanes, products);
-    wanted.copy_from_slice(&lanes[first - group * ROWS..last - group * ROWS]);
-}
-
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn store_f32(out: &mut [f32; LANES], v: __m512) {
+fn to_array(v: __m512) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
     // SAFETY: the array has the 64 bytes that are written, and any alignment will do.
     unsafe { _mm512_storeu_ps(out.as_mut_ptr(), v) };
+    out
 }
 
 /// Return the products of 32 weights of sixteen rows with `x`, those of either half added to its `sums`.

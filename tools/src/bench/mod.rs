@@ -1,7 +1,10 @@
 //! How fast a model runs on this host, told as llama.cpp's llama-bench tells it: tokens/s to read a prompt (pp) and to
 //! write an answer (tg), mean and deviation over some repetitions.
 //!
-//! Which tokens they are does not matter to the time, so they are any. Tokenizer and sampler are not part of it.
+//! Which tokens they are does not matter to the time, so they are any. Tokenizer and sampler are not part of it. What the host
+//! can do at most is measured beside ([`host`]).
+
+mod host;
 
 use std::fmt;
 use std::io;
@@ -19,6 +22,7 @@ use serde::Serialize;
 
 use crate::model_files::ModelFiles;
 use crate::workers::Pool;
+use host::Host;
 
 /// What can be asked of `bootlm bench`; the numbers of tokens are those of llama-bench's options.
 #[derive(Clone, Debug, clap::Args)]
@@ -68,12 +72,24 @@ struct Row {
     samples_ns: Vec<u64>,
     /// Tokens per second.
     samples_ts: Vec<f64>,
-    /// Weights that are read for each token, where the tokens come one at a time.
     #[serde(skip)]
-    token_bytes: Option<u64>,
+    token: PerToken,
+    /// What the host reads from its memory at most, in GB/s; measured for a person only.
+    #[serde(skip)]
+    read_gb_s: Option<f64>,
 }
 
-/// What is written of a test but its single samples, under llama-bench's names; `isa` is ours.
+/// What a token takes.
+#[derive(Clone, Copy, Debug)]
+struct PerToken {
+    /// The bytes of all weights that are multiplied.
+    bytes: u64,
+    /// Multiplications with weights, and as many additions: two for each weight. Those of attention come on top.
+    flop: u64,
+}
+
+/// What is written of a test but its single samples, under llama-bench's names; `isa` is ours, and so are the bytes of the context
+/// and the most that the process has had.
 #[derive(Clone, Debug, Default, Serialize)]
 struct Record {
     model_filename: String,
@@ -85,6 +101,8 @@ struct Record {
     n_prompt: usize,
     n_gen: usize,
     n_depth: usize,
+    context_bytes: u64,
+    peak_bytes: u64,
     avg_ns: u64,
     stddev_ns: u64,
     avg_ts: f64,
@@ -145,12 +163,18 @@ fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()
     if args.output == Output::Table {
         let Record { model_type, model_size, isa, .. } = &record;
         println!("{model_type}, {:.1} MB, with {isa}", *model_size as f64 / 1e6);
-        println!("| threads | test          |              tokens/s |     best |   GB/s |");
-        println!("| ------: | ------------- | --------------------: | -------: | -----: |");
+        println!(
+            "| threads | test          |              tokens/s |     best |   GB/s | of memory | GFLOP/s |"
+        );
+        println!(
+            "| ------: | ------------- | --------------------: | -------: | -----: | --------: | ------: |"
+        );
     }
+    let token = per_token(&gguf);
     let n_vocab = model.hparams().n_vocab;
     let tokens: Vec<_> = (0..n_ctx).map(|i| (i * 7919 % n_vocab) as u32).collect();
     for workers in &pools {
+        let host = (args.output == Output::Table).then(|| Host::measure(workers));
         let mut session =
             Session::with_kernels(&model, workers, n_ctx, KvType::default(), kernels).context("a session")?;
         if args.n_depth > 0 {
@@ -175,8 +199,22 @@ fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()
                     samples_ns.push(start.elapsed().as_nanos() as u64);
                 }
             }
-            let record = Record { n_threads: workers.count(), n_prompt, n_gen, ..record.clone() };
-            done(Row::new(record, samples_ns, (n_gen > 0).then(|| read_bytes(&gguf))))?;
+            let memory = session.memory();
+            let record = Record {
+                n_threads: workers.count(),
+                n_prompt,
+                n_gen,
+                context_bytes: memory.kv_cache_bytes + memory.scratch_bytes,
+                peak_bytes: host::peak_bytes(),
+                ..record.clone()
+            };
+            done(Row::new(record, samples_ns, token, host.map(|host| host.read_gb_s)))?;
+        }
+        if let Some(Host { read_gb_s, meeting_ns }) = host {
+            let n_threads = workers.count();
+            println!(
+                "threads {n_threads}: memory is read at {read_gb_s:.1} GB/s, a meeting takes {meeting_ns:.0} ns"
+            );
         }
     }
     Ok(())
@@ -187,16 +225,25 @@ fn read(session: &mut Session<'_>, tokens: &[u32]) -> Result<()> {
     Ok(())
 }
 
-/// Return how many bytes of weights are read for one token: all but those of an embedding that is not the output too, of
-/// which it is one row.
-fn read_bytes(gguf: &Gguf<'_>) -> u64 {
+/// Return what one token takes: all matrices are multiplied but an embedding that is not the output too, of which it is one row,
+/// and the positions.
+fn per_token(gguf: &Gguf<'_>) -> PerToken {
     let is_apart = gguf.has_tensor("output.weight");
-    let is_read = |name: &str| !(is_apart && name == "token_embd.weight");
-    gguf.tensors().filter(|tensor| is_read(&tensor.name)).map(|tensor| tensor.bytes.len() as u64).sum()
+    let is_multiplied = |name: &str| {
+        name.ends_with(".weight")
+            && name != "position_embd.weight"
+            && !(is_apart && name == "token_embd.weight")
+    };
+    let mut token = PerToken { bytes: 0, flop: 0 };
+    for tensor in gguf.tensors().filter(|tensor| tensor.shape.len() > 1 && is_multiplied(&tensor.name)) {
+        token.bytes += tensor.size_bytes();
+        token.flop += 2 * tensor.shape.iter().product::<u64>();
+    }
+    token
 }
 
 impl Row {
-    fn new(record: Record, samples_ns: Vec<u64>, token_bytes: Option<u64>) -> Self {
+    fn new(record: Record, samples_ns: Vec<u64>, token: PerToken, read_gb_s: Option<f64>) -> Self {
         let n_tokens = (record.n_prompt + record.n_gen) as f64;
         let samples_ts: Vec<_> = samples_ns.iter().map(|&ns| n_tokens * 1e9 / ns as f64).collect();
         let (avg_ts, stddev_ts) = mean_and_deviation(&samples_ts);
@@ -204,7 +251,7 @@ impl Row {
         let (avg_ns, stddev_ns) = mean_and_deviation(&all_ns);
         let record =
             Record { avg_ns: avg_ns as u64, stddev_ns: stddev_ns as u64, avg_ts, stddev_ts, ..record };
-        Self { record, samples_ns, samples_ts, token_bytes }
+        Self { record, samples_ns, samples_ts, token, read_gb_s }
     }
 }
 
@@ -217,10 +264,13 @@ impl fmt::Display for Row {
         }
         let best = self.samples_ts.iter().copied().fold(0.0, f64::max);
         write!(f, "| {n_threads:>7} | {test:<13} | {avg_ts:>10.2} ± {stddev_ts:>8.2} | {best:>8.2} | ")?;
-        match self.token_bytes {
-            Some(bytes) => write!(f, "{:>6.2} |", best * bytes as f64 / 1e9),
-            None => write!(f, "{:>6} |", ""),
+        // A prompt meets each weight once and is bound by arithmetic, an answer once per token and by the memory.
+        if n_prompt > 0 {
+            return write!(f, "{:>6} | {:>9} | {:>7.1} |", "", "", best * self.token.flop as f64 / 1e9);
         }
+        let gb_s = best * self.token.bytes as f64 / 1e9;
+        let of_memory = self.read_gb_s.map(|most| format!("{:.0} %", 100.0 * gb_s / most));
+        write!(f, "{gb_s:>6.2} | {:>9} | {:>7} |", of_memory.unwrap_or_default(), "")
     }
 }
 
@@ -237,18 +287,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_tells_threads_mean_deviation_best_and_bandwidth() {
+    fn a_row_tells_threads_mean_deviation_best_and_what_that_is_of_the_host() {
         let record = Record { n_threads: 2, n_gen: 2, ..Record::default() };
-        let row = Row::new(record, vec![200_000_000, 100_000_000, 1_000_000_000 / 15], Some(500_000_000));
+        let token = PerToken { bytes: 500_000_000, flop: 1_000_000_000 };
+        let samples = vec![200_000_000, 100_000_000, 1_000_000_000 / 15];
+        let row = Row::new(record, samples, token, Some(20.0));
         assert_eq!(
             row.to_string(),
-            "|       2 | tg2           |      20.00 ±    10.00 |    30.00 |  15.00 |"
+            "|       2 | tg2           |      20.00 ±    10.00 |    30.00 |  15.00 |      75 % |         |"
         );
         let record = Record { n_threads: 1, n_prompt: 8, n_depth: 4, ..Record::default() };
-        let row = Row::new(record, vec![800_000_000], None);
+        let row = Row::new(record, vec![800_000_000], token, Some(20.0));
         assert_eq!(
             row.to_string(),
-            "|       1 | pp8 @ d4      |      10.00 ±     0.00 |    10.00 |        |"
+            "|       1 | pp8 @ d4      |      10.00 ±     0.00 |    10.00 |        |           |    10.0 |"
         );
     }
 }

@@ -6,6 +6,7 @@
 #: make iso         write an ISO that boots by BIOS and by UEFI
 #: make usb         write the image of a USB stick, which does so too (docs/HARDWARE.md)
 #: make bench       measure how fast the models run on this host
+#: make bench-peers measure that and llama.cpp by turns, for docs/BENCHMARKS.md
 #: make bench-kernel  count the instructions of a token in the kernel and in a process
 #: make screenshot  photograph the screen of a short conversation (docs/screenshot.png)
 #: make models      get the default model, or check the one that is here
@@ -24,6 +25,10 @@
 #:   MODELS      files | builtin         models to boot with, or to measure; the built-in one needs no download [models/*.gguf and *.bin]
 #:   CMDLINE     model=, once, ...       the kernel's command line, as in CMDLINE='prompt="Once upon a time" once'
 #:   LIMINE_DIR  a folder                Limine's binary release [this machine's, else downloaded]
+#:   ONLY        SmolLM2,Q8_0, ...       models to measure beside others, by parts of their names; no page is written [all]
+#:   ROUNDS      1, 2, ...               turns of each program [3]
+#:   LLAMA_BENCH a file                  llama.cpp's llama-bench [built in target/peers]
+#:   PEERS       NAME=PROGRAM OPTIONS    further programs with llama-bench's options, semicolons between them
 
 MAKEFLAGS += -rR
 .DEFAULT_GOAL := help
@@ -37,10 +42,14 @@ BOOT ?= auto
 MODELS ?=
 CMDLINE ?=
 LIMINE_DIR ?=
+ONLY ?=
+ROUNDS ?= 3
+LLAMA_BENCH ?=
+PEERS ?=
 CARGO_TARGET_DIR ?= target
 
-# Through the environment, since it has quotes of its own.
-export CMDLINE
+# Through the environment, since they have quotes and spaces of their own.
+export CMDLINE LLAMA_BENCH PEERS
 
 # What follows from it.
 FILES := $(patsubst builtin,models/builtin.gguf,$(MODELS))
@@ -80,6 +89,12 @@ bench-kernel: kernel models
 	@cargo build --release --package tools
 	@tools/bench-kernel.sh $(CARGO_TARGET_DIR)/release/bootlm-kernel $(CARGO_TARGET_DIR)/release/bootlm \
 		$(or $(FILES),models/SmolLM2-135M-Instruct.Q4_1.gguf)
+
+.PHONY: bench-peers
+bench-peers: models
+	@cargo build --release --package tools
+	@tools/peers.sh $(CARGO_TARGET_DIR)/release/bootlm $(CARGO_TARGET_DIR)/peers --rounds $(ROUNDS) \
+		$(if $(ONLY),--only $(ONLY),--page docs/BENCHMARKS.md)
 
 .PHONY: models
 models: tools

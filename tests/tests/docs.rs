@@ -8,7 +8,7 @@ use boot_tests::{Core, bootlm, kernel, model, target_dir, workspace};
 use regex::Regex;
 use std::process::Command;
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -17,6 +17,7 @@ const PAGES: [&str; 8] = [
     "docs/HARDWARE.md",
     "docs/TRAINING.md",
     "docs/FAQ.md",
+    "docs/BENCHMARKS.md",
 ];
 
 fn read(path: &str) -> String {

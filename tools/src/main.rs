@@ -19,6 +19,7 @@ use tools::generate::{self, GenerateArgs};
 use tools::image::{Device, Image};
 use tools::inspect::{self, InspectArgs};
 use tools::limine::Limine;
+use tools::peers::{self, PeersArgs};
 use tools::perplexity::{self, PerplexityArgs};
 use tools::quantize::{self, QuantizeArgs};
 use tools::run::{self, Door, Firmware};
@@ -102,6 +103,8 @@ enum CliCommand {
     Perplexity(PerplexityArgs),
     /// Measure how fast models run on this host, as llama-bench does.
     Bench(BenchArgs),
+    /// Measure how fast models run here and in other programs, by turns.
+    Peers(PeersArgs),
 }
 
 /// What a conversation begins with, by the names of the kernel's command line.
@@ -222,6 +225,7 @@ fn carry_out(command: CliCommand) -> Result<()> {
         CliCommand::Inspect(args) => inspect::run(&args),
         CliCommand::Perplexity(args) => perplexity::run(&args),
         CliCommand::Bench(args) => bench::run(&args),
+        CliCommand::Peers(args) => peers::run(&args),
     }
 }
 

@@ -47,6 +47,9 @@ pub(crate) enum Source<'a> {
     Groups(Groups<'a>),
     /// Computed.
     Values(Vec<f32>),
+    /// Any, and the same whenever they are read: of mean 0 and variance `1 / row_len`, so that the products of a row are as large
+    /// as what it meets. The number tells one tensor's from another's.
+    Random(u64),
 }
 
 /// How weights lie at their source.
@@ -103,6 +106,13 @@ impl Weights<'_> {
                 out.copy_from_slice(&values[rows.start * row_len..rows.end * row_len]);
                 return Ok(());
             }
+            Source::Random(seed) => {
+                let most = (3.0 / row_len as f32).sqrt();
+                for (i, out) in ((rows.start * row_len) as u64..).zip(out) {
+                    *out = (uniform(seed << 40 | i) * 2.0 - 1.0) * most;
+                }
+                return Ok(());
+            }
         };
         let bytes_of = |len: usize| len / kind.block_len() * kind.block_bytes();
         let mut bytes = Vec::new();
@@ -142,6 +152,14 @@ impl Weights<'_> {
             }
         }
     }
+}
+
+/// Return a number from 0 to 1 for `i`: SplitMix64 (Steele, Lea and Flood 2014), of which this is the `i`th.
+fn uniform(i: u64) -> f32 {
+    let mut z = i.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z >> 40) as f32 / (1 << 24) as f32
 }
 
 /// A model in the making: what its file will say, and where each tensor's weights come from.

@@ -20,6 +20,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod attention;
 pub mod chat;
 #[allow(unsafe_code, reason = "the vector loops of cpu/x86_64")]
 pub mod cpu;

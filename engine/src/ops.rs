@@ -1,11 +1,5 @@
 //! The small operations between the matrices, on rows of floats.
 
-use zerocopy::IntoBytes;
-use zerocopy::little_endian::F32;
-
-use crate::cpu::Kernels;
-use crate::quant::{Activations, TensorType};
-
 /// Write `x (n)` divided by its root mean square, times `gain (n)`, to `out (n)` (RMSNorm, arXiv 1910.07467).
 pub(crate) fn rms_norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
     let mean_square = sum_of_squares(x) / x.len() as f32;
@@ -85,30 +79,6 @@ pub(crate) fn gelu(x: &mut [f32]) {
         let u = SQRT_2_OVER_PI * (*x + 0.044_715 * *x * *x * *x);
         // (1 + tanh(u)) / 2 is 1 / (1 + exp(-2u)).
         *x /= 1.0 + libm::expf(-2.0 * u);
-    }
-}
-
-/// Write to `out (n_embd_head)` what the query `q (n_embd_head)` finds among `keys` and `values (n, n_embd_head)`, as
-/// [`Kernels::attend`] does, for floats. `scores (n)` is scratch.
-pub(crate) fn attend_f32(
-    kernels: &Kernels,
-    q: &[f32],
-    (keys, values): (&[F32], &[F32]),
-    scale: f32,
-    scores: &mut [f32],
-    out: &mut [f32],
-) {
-    let query = Activations { floats: q, quants: &[] };
-    kernels.mul_mat(TensorType::F32, keys.as_bytes(), query, q.len(), &mut [&mut *scores]);
-    for score in &mut *scores {
-        *score *= scale;
-    }
-    kernels.softmax(scores);
-    out.fill(0.0);
-    for (value, score) in values.chunks_exact(q.len()).zip(scores) {
-        for (out, value) in out.iter_mut().zip(value) {
-            *out += *score * value.get();
-        }
     }
 }
 

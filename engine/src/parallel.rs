@@ -112,32 +112,30 @@ impl Cores<'_> {
         });
     }
 
-    /// Call `task(unit, scratch, out)` for each unit of `out (n_units, unit_len)`, on all cores; every core has its own
-    /// row of `scratch (n_cores, scratch_len)`.
-    pub(crate) fn for_each_unit(
+    /// Call `task(units, scratch, out)` on all cores, each with its part of `out (n_units, unit_len)`: the units that `cut(core)`
+    /// names, one core's behind the other's. Every core has its own row of `scratch (n_cores, scratch_len)`.
+    pub(crate) fn for_each_share(
         &self,
         out: &mut [f32],
         unit_len: usize,
+        cut: &dyn Fn(usize) -> Range<usize>,
         scratch: &mut [f32],
-        task: &(dyn Fn(usize, &mut [f32], &mut [f32]) + Sync),
+        task: &(dyn Fn(Range<usize>, &mut [f32], &mut [f32]) + Sync),
     ) {
         let n_cores = self.count();
-        let n_units = out.len() / unit_len;
         let scratch_len = scratch.len() / n_cores;
-        let mut shares: ArrayVec<Mutex<(usize, &mut [f32], &mut [f32])>, MAX_CORES> = ArrayVec::new();
+        let mut shares: ArrayVec<Mutex<(Range<usize>, &mut [f32], &mut [f32])>, MAX_CORES> = ArrayVec::new();
         let mut rest = out;
         for (core, scratch) in scratch.chunks_exact_mut(scratch_len).take(n_cores).enumerate() {
-            let units = share(n_units, core, n_cores);
+            let units = cut(core);
             let (mine, others) = rest.split_at_mut(units.len() * unit_len);
             rest = others;
-            shares.push(Mutex::new((units.start, scratch, mine)));
+            shares.push(Mutex::new((units, scratch, mine)));
         }
         self.workers.run(&|core| {
             let Some(share) = shares.get(core) else { return };
-            let (first, scratch, out) = &mut *share.lock();
-            for (i, out) in out.chunks_exact_mut(unit_len).enumerate() {
-                task(*first + i, scratch, out);
-            }
+            let (units, scratch, out) = &mut *share.lock();
+            task(units.clone(), scratch, out);
         });
     }
 }

@@ -39,7 +39,7 @@ pub fn memory_required(hparams: &HParams, n_ctx: usize, kv_type: KvType, n_worke
     let n_cores = n_workers.clamp(1, MAX_CORES);
     let tokens_bytes = (n_ctx as u64).saturating_mul(size_of::<Token>() as u64);
     KvCache::bytes(hparams, n_ctx, kv_type)
-        .saturating_add(Scratch::bytes(hparams, n_ctx, n_cores))
+        .saturating_add(Scratch::bytes(hparams, n_cores))
         .saturating_add(tokens_bytes)
 }
 
@@ -73,7 +73,7 @@ impl<'m> Session<'m> {
             model,
             cores,
             kv: KvCache::new(model.hparams(), n_ctx, kv_type)?,
-            scratch: Scratch::new(model.hparams(), n_ctx, cores.count())?,
+            scratch: Scratch::new(model.hparams(), cores.count())?,
             n_ctx,
             tokens,
         })
@@ -88,7 +88,7 @@ impl<'m> Session<'m> {
     pub fn memory(&self) -> SessionMemory {
         SessionMemory {
             kv_cache_bytes: self.kv.size_bytes(),
-            scratch_bytes: Scratch::bytes(self.model.hparams(), self.n_ctx, self.cores.count()),
+            scratch_bytes: Scratch::bytes(self.model.hparams(), self.cores.count()),
         }
     }
 
@@ -149,7 +149,8 @@ impl<'m> Session<'m> {
         for [_, sin] in &mut back {
             *sin = -*sin;
         }
-        self.kv.remove(dropped.clone(), self.n_past(), &|key| rope.turn(key, key.len(), &back));
+        let (kernels, n_past) = (self.cores.kernels, self.n_past());
+        self.kv.remove(kernels, dropped.clone(), n_past, &|key| rope.turn(key, key.len(), &back));
         self.tokens.drain(dropped);
         true
     }

@@ -2,11 +2,10 @@
 
 use core::ops::Range;
 
-use half::f16;
-
-use super::{Isa, Kernels};
+use super::{Found, Isa, Kernels, KeysValues, Queries};
+use crate::kv_cache::KvType;
 use crate::quant::{
-    Activations, Block, BlockQ8_1, Groups, QK, ROWS, TensorType, Weights, block_of, blocks, with_block,
+    Activations, Block, BlockQ8_1, F16, Groups, QK, ROWS, TensorType, Weights, block_of, blocks, with_block,
 };
 
 pub(super) const KERNELS: Kernels = Kernels {
@@ -16,6 +15,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     interleaves: |_| false,
     mul_mat_interleaved,
     quantize_q8_1,
+    keep,
     attend,
     softmax,
     swiglu,
@@ -87,16 +87,67 @@ fn quantize_q8_1(x: &[f32], out: &mut [BlockQ8_1]) {
     }
 }
 
-fn attend(q: &[f32], k: &[f16], v: &[f16], scale: f32, scores: &mut [f32], out: &mut [f32]) {
-    let n_embd_head = q.len();
-    for (k, score) in k.chunks_exact(n_embd_head).zip(&mut *scores) {
-        *score = scale * q.iter().zip(k).map(|(q, k)| q * k.to_f32()).sum::<f32>();
+/// As [`Kernels::attend`]: position by position, in blocks of any size.
+pub(super) fn attend(
+    queries: &Queries<'_>,
+    seen: KeysValues<'_>,
+    _scratch: &mut [f32],
+    found: &mut Found<'_>,
+) {
+    with_block!(seen.kv_type.tensor_type(), B => {
+        attend_blocks(queries, blocks::<B>(seen.keys), blocks::<B>(seen.values), found);
+    });
+}
+
+fn attend_blocks<B: Block>(queries: &Queries<'_>, keys: &[B], values: &[B], found: &mut Found<'_>) {
+    let width = queries.n_embd_head;
+    let n_blocks = width / B::Weights::LEN;
+    let mut floats = [0.0; QK];
+    let floats = &mut floats[..B::Weights::LEN];
+    found.clear();
+    for (i, (q, sums)) in
+        queries.rows.chunks_exact(width).zip(found.values.chunks_exact_mut(width)).enumerate()
+    {
+        let n_seen = queries.n_seen_of(i, 0, keys.len() / n_blocks);
+        let (largest, total) = (&mut found.largest[i], &mut found.totals[i]);
+        let rows = keys.chunks_exact(n_blocks).zip(values.chunks_exact(n_blocks));
+        for (key, value) in rows.take(n_seen) {
+            let mut score = 0.0;
+            for (q, key) in q.chunks_exact(B::Weights::LEN).zip(key) {
+                key.unpack().dequantize(floats);
+                score += q.iter().zip(&*floats).map(|(q, k)| q * k).sum::<f32>();
+            }
+            score *= queries.scale;
+            if score > *largest {
+                // What was summed so far was weighted too high.
+                let factor = libm::expf(*largest - score);
+                sums.iter_mut().for_each(|sum| *sum *= factor);
+                (*largest, *total) = (score, *total * factor);
+            }
+            let weight = libm::expf(score - *largest);
+            *total += weight;
+            for (sums, value) in sums.chunks_exact_mut(B::Weights::LEN).zip(value) {
+                value.unpack().dequantize(floats);
+                for (sum, value) in sums.iter_mut().zip(&*floats) {
+                    *sum += weight * value;
+                }
+            }
+        }
     }
-    softmax(scores);
-    out.fill(0.0);
-    for (v, score) in v.chunks_exact(n_embd_head).zip(&*scores) {
-        for (out, v) in out.iter_mut().zip(v) {
-            *out += score * v.to_f32();
+}
+
+/// As [`Kernels::keep`].
+pub(super) fn keep(kv_type: KvType, x: &[f32], out: &mut [u8]) {
+    match kv_type {
+        KvType::F32 => {
+            for (x, out) in x.iter().zip(out.as_chunks_mut().0) {
+                *out = x.to_le_bytes();
+            }
+        }
+        KvType::F16 => {
+            for (x, out) in x.iter().zip(out.as_chunks_mut().0) {
+                *out = F16::from_f32(*x).0;
+            }
         }
     }
 }

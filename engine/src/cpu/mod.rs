@@ -4,6 +4,7 @@
 //! reachable only through [`Kernels::of`], which asks the processor (and whether the operating system, or our
 //! kernel, keeps the registers) first.
 
+pub(crate) mod attention;
 mod generic;
 mod processor;
 mod swar;
@@ -16,9 +17,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use half::f16;
-
+use crate::kv_cache::KvType;
 use crate::quant::{Activations, BlockQ8_1, Groups, QK, ROWS, TensorType};
+pub use attention::{Found, KeysValues, Queries};
 pub use processor::Processor;
 
 /// An instruction set that the engine has inner loops for.
@@ -83,7 +84,8 @@ pub struct Kernels {
     interleaves: fn(TensorType) -> bool,
     mul_mat_interleaved: MulMatInterleaved,
     quantize_q8_1: fn(&[f32], &mut [BlockQ8_1]),
-    attend: fn(&[f32], &[f16], &[f16], f32, &mut [f32], &mut [f32]),
+    keep: fn(KvType, &[f32], &mut [u8]),
+    attend: fn(&Queries<'_>, KeysValues<'_>, &mut [f32], &mut Found<'_>),
     softmax: fn(&mut [f32]),
     swiglu: fn(&mut [f32], &[f32]),
 }
@@ -226,13 +228,28 @@ impl Kernels {
         (self.quantize_q8_1)(x, out);
     }
 
-    /// Write to `out (n_embd_head)` what one query `q (n_embd_head)` finds among the keys and values of `n` positions,
-    /// `k` and `v (n, n_embd_head)`: `softmax(scale * q k^T) v`. `scores (n)` is scratch.
-    pub fn attend(&self, q: &[f32], k: &[f16], v: &[f16], scale: f32, scores: &mut [f32], out: &mut [f32]) {
-        assert_eq!(q.len(), out.len());
-        assert_eq!(k.len(), scores.len() * q.len());
-        assert_eq!(v.len(), k.len());
-        (self.attend)(q, k, v, scale, scores, out);
+    /// Write `x (n, n_embd_head)`, keys or values, to `out` as the cache keeps them.
+    pub fn keep(&self, kv_type: KvType, x: &[f32], out: &mut [u8]) {
+        assert_eq!(kv_type.n_bytes(x.len()), out.len());
+        (self.keep)(kv_type, x, out);
+    }
+
+    /// Write to `found` what `queries` find in the positions `seen`. `scratch` has at least the length that
+    /// [`attention::scratch_len`] tells.
+    pub(crate) fn attend(
+        &self,
+        queries: &Queries<'_>,
+        seen: KeysValues<'_>,
+        scratch: &mut [f32],
+        found: &mut Found<'_>,
+    ) {
+        let row_bytes = seen.kv_type.n_bytes(queries.n_embd_head);
+        assert!(queries.rows.len().is_multiple_of(queries.n_group * queries.n_embd_head));
+        assert!(seen.keys.len().is_multiple_of(row_bytes) && seen.values.len() == seen.keys.len());
+        assert!(scratch.len() >= attention::scratch_len(queries.len(), queries.n_embd_head));
+        assert_eq!(found.values.len(), queries.rows.len());
+        assert_eq!((found.largest.len(), found.totals.len()), (queries.len(), queries.len()));
+        (self.attend)(queries, seen, scratch, found);
     }
 
     /// Turn `x` into probabilities: `exp(x_i) / sum(exp(x))`.

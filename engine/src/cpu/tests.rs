@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use std::println;
 
-use half::f16;
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg32;
 
@@ -310,33 +309,104 @@ fn quantized_activations_are_the_same_everywhere() {
     }
 }
 
-#[test]
-fn attention_agrees() {
-    let mut rng = Pcg32::seed_from_u64(4);
-    for (n_positions, n_embd_head) in [(1, 64), (3, 8), (17, 20), (100, 64), (9, 5)] {
-        let narrow = |floats: Vec<f32>| floats.into_iter().map(f16::from_f32).collect::<Vec<_>>();
-        let k = narrow(floats(&mut rng, n_positions * n_embd_head));
-        let v = narrow(floats(&mut rng, n_positions * n_embd_head));
-        let q = floats(&mut rng, n_embd_head);
-        let mut expected = alloc::vec![0.0; n_embd_head];
-        let mut scores = alloc::vec![0.0; n_positions];
-        generic().attend(&q, &k, &v, 0.3, &mut scores, &mut expected);
+/// Return floats as a context keeps them, and those that it then holds.
+fn kept(kv_type: KvType, x: &[f32]) -> (Vec<u8>, Vec<f64>) {
+    let mut bytes = alloc::vec![0; kv_type.n_bytes(x.len())];
+    generic().keep(kv_type, x, &mut bytes);
+    let mut floats = alloc::vec![0.0; x.len()];
+    kv_type.tensor_type().dequantize(&bytes, &mut floats);
+    (bytes, floats.into_iter().map(f64::from).collect())
+}
 
-        // The definition, in double precision.
-        let dot = |k: &[f16]| q.iter().zip(k).map(|(q, k)| f64::from(*q) * k.to_f64()).sum::<f64>();
-        let weights: Vec<f64> = k.chunks(n_embd_head).map(|k| (0.3 * dot(k)).exp()).collect();
-        let total: f64 = weights.iter().sum();
-        let defined: Vec<f32> = (0..n_embd_head)
-            .map(|i| {
-                (weights.iter().enumerate().map(|(p, w)| w * v[p * n_embd_head + i].to_f64()).sum::<f64>()
-                    / total) as f32
-            })
-            .collect();
-        assert_close("attention", &expected, &defined, REORDERED);
-        for kernels in faster() {
-            let mut found = alloc::vec![f32::NAN; n_embd_head];
-            kernels.attend(&q, &k, &v, 0.3, &mut scores, &mut found);
-            assert_close("attention", &found, &expected, REORDERED);
+/// Return attention's definition in double precision: `softmax(scale * q k^T) v`, for the `n_seen` first positions.
+fn attention(q: &[f32], k: &[f64], v: &[f64], n_seen: usize, scale: f32) -> Vec<f32> {
+    let width = q.len();
+    let dot = |k: &[f64]| q.iter().zip(k).map(|(q, k)| f64::from(*q) * k).sum::<f64>();
+    let weights: Vec<f64> = k.chunks(width).take(n_seen).map(|k| (f64::from(scale) * dot(k)).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let sum = |i| weights.iter().enumerate().map(|(p, w)| w * v[p * width + i]).sum::<f64>();
+    (0..width).map(|i| (sum(i) / total) as f32).collect()
+}
+
+#[test]
+fn attention_agrees_with_its_definition() {
+    let mut rng = Pcg32::seed_from_u64(4);
+    for (n_embd_head, n_group, n_tokens, position) in [
+        // One token: positions on both sides of a block, of two and of three.
+        (64_usize, 1, 1, 0),
+        (64, 3, 1, 2),
+        (64, 4, 1, 62),
+        (128, 2, 1, 63),
+        (32, 8, 1, 64),
+        (96, 9, 1, 127),
+        (64, 5, 1, 190),
+        // Several, which see nothing, part or all of a block; their rows fill tiles or not.
+        (64, 1, 2, 0),
+        (64, 3, 33, 0),
+        (128, 2, 70, 40),
+        (40, 1, 200, 3),
+        (8, 7, 5, 130),
+        (256, 1, 64, 64),
+        // Heads that are no whole vectors.
+        (20, 1, 3, 16),
+        (5, 2, 70, 3),
+    ] {
+        for kv_type in KvType::ALL {
+            if !n_embd_head.is_multiple_of(kv_type.tensor_type().block_len()) {
+                continue;
+            }
+            let n_positions = position + n_tokens;
+            let (n_queries, scale) = (n_tokens * n_group, 0.3);
+            let q = floats(&mut rng, n_queries * n_embd_head);
+            let (keys, k) = kept(kv_type, &floats(&mut rng, n_positions * n_embd_head));
+            let (values, v) = kept(kv_type, &floats(&mut rng, n_positions * n_embd_head));
+            let expected: Vec<f32> = (q.chunks(n_embd_head).enumerate())
+                .flat_map(|(i, q)| attention(q, &k, &v, position + i / n_group + 1, scale))
+                .collect();
+            // In one part, and in two that are joined.
+            for split in [0, position / 3] {
+                for kernels in faster().into_iter().chain([generic()]) {
+                    let n_floats = Found::n_floats(n_queries, n_embd_head);
+                    let mut parts = alloc::vec![f32::NAN; 2 * n_floats];
+                    let mut scratch = alloc::vec![f32::NAN; attention::scratch_len(n_queries, n_embd_head)];
+                    for (part, seen) in parts.chunks_mut(n_floats).zip([0..split, split..n_positions]) {
+                        let n_seen = position + 1 - seen.start;
+                        let bytes = kv_type.n_bytes(seen.start * n_embd_head)
+                            ..kv_type.n_bytes(seen.end * n_embd_head);
+                        let seen = KeysValues { kv_type, keys: &keys[bytes.clone()], values: &values[bytes] };
+                        let queries =
+                            Queries { rows: &q, n_embd_head, n_group, n_seen, scale, is_batch: n_tokens > 1 };
+                        kernels.attend(&queries, seen, &mut scratch, &mut Found::on(part, n_queries));
+                    }
+                    let mut found = alloc::vec![f32::NAN; q.len()];
+                    for (i, found) in found.chunks_mut(n_embd_head).enumerate() {
+                        attention::join(parts.chunks(n_floats), i, n_queries, found);
+                    }
+                    let what = alloc::format!(
+                        "{kv_type} on {}, {n_tokens} x {n_group} x {n_embd_head}",
+                        kernels.isa()
+                    );
+                    assert_close(&what, &found, &expected, REORDERED);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_is_the_same_everywhere() {
+    let mut rng = Pcg32::seed_from_u64(7);
+    let mut x = floats(&mut rng, 3 * QK);
+    // Infinite as binary16, subnormal, zero, halfway between two.
+    x[..6].copy_from_slice(&[1e6, -65504.0, 3e-6, -0.0, 1.000_488_3, 1e-9]);
+    for kv_type in KvType::ALL {
+        for n in [3 * QK, 2 * QK] {
+            let (expected, _) = kept(kv_type, &x[..n]);
+            for kernels in faster() {
+                let mut found = alloc::vec![0xee; expected.len()];
+                kernels.keep(kv_type, &x[..n], &mut found);
+                assert_eq!(found, expected, "{kv_type} on {}", kernels.isa());
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use super::weights::Linear;
 use super::{HParams, Step, Stopwatch};
 use crate::Error;
 use crate::Token;
+use crate::attention::{Cut, attend};
 use crate::kv_cache::KvCache;
 use crate::memory::zeroed;
 use crate::ops::{add, gelu, rotations};
@@ -42,15 +43,15 @@ pub(crate) struct Scratch {
     quants: Vec<BlockQ8_1>,
     /// The rotations of the batch's positions, `(N_BATCH, n_rot / 2)` and room for `n_rot = n_embd_head`.
     rotations: Vec<[f32; 2]>,
-    /// Attention scores, a row per core, `(n_cores, n_ctx)`.
-    scores: Vec<f32>,
+    /// What attention writes on, on all cores.
+    attention: Vec<f32>,
     /// `(n_vocab)`.
     pub(crate) logits: Vec<f32>,
 }
 
 impl Scratch {
-    /// Return scratch for contexts of up to `n_ctx` tokens.
-    pub(crate) fn new(hparams: &HParams, n_ctx: usize, n_cores: usize) -> Result<Self, Error> {
+    /// Return scratch for `n_cores`.
+    pub(crate) fn new(hparams: &HParams, n_cores: usize) -> Result<Self, Error> {
         let batch = |width| zeroed("the scratch of the forward pass", N_BATCH * width);
         Ok(Self {
             stream: batch(hparams.n_embd)?,
@@ -63,18 +64,18 @@ impl Scratch {
             up: batch(hparams.n_ff)?,
             quants: zeroed("the quantized activations", N_BATCH * widest_quants(hparams))?,
             rotations: zeroed("the rotations", N_BATCH * (hparams.n_embd_head / 2))?,
-            scores: zeroed("the attention scores", n_cores * n_ctx)?,
+            attention: zeroed("the scratch of attention", Cut::new(hparams, n_cores).scratch_len())?,
             logits: zeroed("the logits", hparams.n_vocab)?,
         })
     }
 
     /// Return how many bytes [`Self::new`] allocates.
-    pub(crate) fn bytes(hparams: &HParams, n_ctx: usize, n_cores: usize) -> u64 {
+    pub(crate) fn bytes(hparams: &HParams, n_cores: usize) -> u64 {
         let widths = hparams.n_embd + hparams.n_embd_q() + hparams.n_embd_kv() + hparams.n_ff;
         let token_floats = 2 * (widths + hparams.n_embd_head / 2);
         let token_bytes = token_floats * size_of::<f32>() + widest_quants(hparams) * size_of::<BlockQ8_1>();
-        let floats = (n_cores as u64).saturating_mul(n_ctx as u64).saturating_add(hparams.n_vocab as u64);
-        ((N_BATCH * token_bytes) as u64).saturating_add(floats.saturating_mul(size_of::<f32>() as u64))
+        let floats = Cut::new(hparams, n_cores).scratch_len() + hparams.n_vocab;
+        (N_BATCH * token_bytes + floats * size_of::<f32>()) as u64
     }
 }
 
@@ -112,7 +113,7 @@ pub(crate) struct Pass<'p> {
     up: &'p mut [f32],
     quants: &'p mut [BlockQ8_1],
     rotations: &'p mut [[f32; 2]],
-    scores: &'p mut [f32],
+    attention: &'p mut [f32],
     logits: &'p mut [f32],
 }
 
@@ -146,7 +147,7 @@ impl<'p> Pass<'p> {
             up: &mut scratch.up[..n_tokens * hparams.n_ff],
             quants: &mut scratch.quants,
             rotations: &mut scratch.rotations,
-            scores: &mut scratch.scores,
+            attention: &mut scratch.attention,
             logits: &mut scratch.logits,
         }
     }
@@ -232,17 +233,10 @@ impl<'p> Pass<'p> {
 
     /// Let each head of each token look at that token and those before it, and add what they find to the stream.
     pub(super) fn attend(&mut self, layer: usize, attention: &Attention<'_>) {
-        let HParams { n_head, n_head_kv, n_embd_head, .. } = *self.hparams;
         let position = self.batch.position;
-        self.kv.store(layer, position, self.k, self.v);
-        let scale = 1.0 / libm::sqrtf(n_embd_head as f32);
-        let (q, kv, kernels) = (&*self.q, &*self.kv, self.cores.kernels);
-        self.cores.for_each_unit(self.found, n_embd_head, self.scores, &|unit, scores, found| {
-            let n_seen = position + unit / n_head + 1;
-            let head_kv = (unit % n_head) * n_head_kv / n_head;
-            let q = &q[unit * n_embd_head..][..n_embd_head];
-            kv.attend(kernels, (layer, head_kv), q, scale, &mut scores[..n_seen], found);
-        });
+        self.kv.store(self.cores.kernels, layer, position, self.k, self.v);
+        let cut = Cut::new(self.hparams, self.cores.count());
+        attend(&self.cores, self.kv, &cut, (layer, position), self.q, self.attention, self.found);
         self.lap(Step::Attend);
         self.cores.multiply(self.found, self.quants, [Product { linear: &attention.output, out: self.x }]);
         add(self.stream, self.x);

@@ -93,7 +93,9 @@ pub(super) const AVX2: Kernels = Kernels {
     // SAFETY: as above.
     quantize_q8_1: |x, out| unsafe { avx2::quantize_q8_1(x, out) },
     // SAFETY: as above.
-    attend: |q, k, v, scale, scores, out| unsafe { avx2::attend(q, k, v, scale, scores, out) },
+    keep: |kv_type, x, out| unsafe { avx2::keep(kv_type, x, out) },
+    // SAFETY: as above.
+    attend: |queries, seen, scratch, found| unsafe { avx2::attend(queries, seen, scratch, found) },
     // SAFETY: as above.
     softmax: |x| unsafe { avx2::softmax(x) },
     // SAFETY: as above.

@@ -4,6 +4,7 @@
 //! 256. Quantized ones are summed in whole numbers; the sums of eight blocks are folded into one vector, so that the step
 //! to floats is paid once for all of them. [`interleaved`] rows need no folding.
 
+mod attention;
 mod blocks;
 mod floats;
 mod fold;
@@ -13,8 +14,9 @@ mod super_blocks;
 pub(super) mod unpack;
 mod vectors;
 
+pub(super) use attention::attend;
 pub(super) use interleaved::{interleaves, mul_mat_interleaved};
-pub(super) use ops::{attend, quantize_q8_1, softmax, swiglu};
+pub(super) use ops::{keep, quantize_q8_1, softmax, swiglu};
 
 use crate::quant::{Activations, Groups, QK, QK_K, TensorType, blocks as cast};
 

@@ -1,10 +1,10 @@
-//! Everything but the products: quantization, attention, and what is applied to each value.
+//! Everything but products and attention: quantization, and what is applied to each value.
 
 use core::arch::x86_64::*;
 
-use half::f16;
-
-use super::vectors::{LANES, largest, load_f16, load_f32, store_i8, sum, sum_i32, to_array};
+use super::vectors::{LANES, largest, load_f32, store_f16, store_i8, sum, sum_i32, to_array};
+use crate::cpu::generic;
+use crate::kv_cache::KvType;
 use crate::quant::{BlockQ8_1, QK};
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -32,36 +32,12 @@ pub(in crate::cpu::x86_64) fn quantize_q8_1(x: &[f32], out: &mut [BlockQ8_1]) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(in crate::cpu::x86_64) fn attend(
-    q: &[f32],
-    k: &[f16],
-    v: &[f16],
-    scale: f32,
-    scores: &mut [f32],
-    out: &mut [f32],
-) {
-    let n_embd_head = q.len();
-    let (q_vectors, q_rest) = q.as_chunks::<LANES>();
-    for (k, score) in k.chunks_exact(n_embd_head).zip(&mut *scores) {
-        let (k_vectors, k_rest) = k.as_chunks::<LANES>();
-        let mut acc = [_mm256_setzero_ps(); 2];
-        for (i, (q, k)) in q_vectors.iter().zip(k_vectors).enumerate() {
-            acc[i % 2] = _mm256_add_ps(acc[i % 2], _mm256_mul_ps(load_f32(q), load_f16(k)));
-        }
-        let rest: f32 = q_rest.iter().zip(k_rest).map(|(q, k)| q * k.to_f32()).sum();
-        *score = scale * (sum(_mm256_add_ps(acc[0], acc[1])) + rest);
+pub(in crate::cpu::x86_64) fn keep(kv_type: KvType, x: &[f32], out: &mut [u8]) {
+    if kv_type != KvType::F16 || !x.len().is_multiple_of(LANES) {
+        return generic::keep(kv_type, x, out);
     }
-    softmax(scores);
-    out.fill(0.0);
-    let (out_vectors, out_rest) = out.as_chunks_mut::<LANES>();
-    for (v, &score) in v.chunks_exact(n_embd_head).zip(&*scores) {
-        let (v_vectors, v_rest) = v.as_chunks::<LANES>();
-        for (out, v) in out_vectors.iter_mut().zip(v_vectors) {
-            *out = to_array(_mm256_add_ps(load_f32(out), _mm256_mul_ps(_mm256_set1_ps(score), load_f16(v))));
-        }
-        for (out, v) in out_rest.iter_mut().zip(v_rest) {
-            *out += score * v.to_f32();
-        }
+    for (x, out) in x.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
+        store_f16(out, load_f32(x));
     }
 }
 
@@ -111,7 +87,7 @@ pub(in crate::cpu::x86_64) fn swiglu(gate: &mut [f32], up: &[f32]) {
 /// `exp(x) = 2^n * exp(r)` with `n = round(x / ln 2)` and `|r| <= ln 2 / 2`, where `exp(r)` is its Taylor polynomial of degree 7:
 /// the first term left out is below `0.347^8 / 8! < 2^-27`.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn exp(x: __m256) -> __m256 {
+pub(super) fn exp(x: __m256) -> __m256 {
     // ln 2 in two parts: the first has so few bits that its product with n is exact.
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;

@@ -2,7 +2,6 @@
 
 use core::arch::x86_64::*;
 
-use half::f16;
 use zerocopy::little_endian::F32;
 
 use crate::quant::{BF16, F16, QK};
@@ -44,12 +43,6 @@ pub(super) fn load_f32(x: &[f32; LANES]) -> __m256 {
 pub(super) fn load_f32_le(x: &[F32; LANES]) -> __m256 {
     // SAFETY: the array has the 32 bytes that are read, and any alignment will do; x86 is little-endian.
     unsafe { _mm256_loadu_ps(x.as_ptr().cast()) }
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn load_f16(x: &[f16; LANES]) -> __m256 {
-    // SAFETY: the array has the 16 bytes that are read, and any alignment will do.
-    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(x.as_ptr().cast()) })
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -101,4 +94,18 @@ pub(super) fn to_array(v: __m256) -> [f32; LANES] {
     // SAFETY: the array has the 32 bytes that are written, and any alignment will do.
     unsafe { _mm256_storeu_ps(out.as_mut_ptr(), v) };
     out
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn store_f32(out: &mut [f32; LANES], v: __m256) {
+    // SAFETY: the array has the 32 bytes that are written, and any alignment will do.
+    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), v) };
+}
+
+/// Write the nearest binary16s to `out`.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn store_f16(out: &mut [u8; 2 * LANES], v: __m256) {
+    let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v);
+    // SAFETY: the array has the 16 bytes that are written, and any alignment will do.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), halves) };
 }

@@ -71,17 +71,6 @@ fn turn(a: &mut f32, b: &mut f32, [cos, sin]: &[f32; 2]) {
     (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
 }
 
-/// Replace each `x` by `gelu(x) = x / 2 * (1 + tanh(u))`, with `u = sqrt(2 / pi) * (x + 0.044715 x^3)` (GELU, arXiv 1606.08415,
-/// in the approximation that GPT-2 was trained with).
-pub(crate) fn gelu(x: &mut [f32]) {
-    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
-    for x in x {
-        let u = SQRT_2_OVER_PI * (*x + 0.044_715 * *x * *x * *x);
-        // (1 + tanh(u)) / 2 is 1 / (1 + exp(-2u)).
-        *x /= 1.0 + libm::expf(-2.0 * u);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,18 +116,5 @@ mod tests {
         let mut head = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         rope_halves(&mut head, &rotations);
         assert_eq!(head, [-3.0, 2.0, 1.0, 4.0, 5.0, 6.0]);
-    }
-
-    #[test]
-    fn gelu_equals_its_definition() {
-        let mut found = [-200.0, -3.0, -0.75, 0.0, 0.5, 2.0, 200.0];
-        let expected = found.map(|x: f32| {
-            let x = f64::from(x);
-            0.5 * x * (1.0 + (core::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044715 * x.powi(3))).tanh())
-        });
-        gelu(&mut found);
-        for (found, expected) in found.iter().zip(expected) {
-            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} is not {expected}");
-        }
     }
 }

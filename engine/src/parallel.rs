@@ -126,10 +126,12 @@ impl Cores<'_> {
         let scratch_len = scratch.len() / n_cores;
         let mut shares: ArrayVec<Mutex<(Range<usize>, &mut [f32], &mut [f32])>, MAX_CORES> = ArrayVec::new();
         let mut rest = out;
-        for (core, scratch) in scratch.chunks_exact_mut(scratch_len).take(n_cores).enumerate() {
+        let mut rest_of_scratch = scratch;
+        for core in 0..n_cores {
             let units = cut(core);
             let (mine, others) = rest.split_at_mut(units.len() * unit_len);
-            rest = others;
+            let (scratch, other_scratch) = rest_of_scratch.split_at_mut(scratch_len);
+            (rest, rest_of_scratch) = (others, other_scratch);
             shares.push(Mutex::new((units, scratch, mine)));
         }
         self.workers.run(&|core| {
@@ -137,6 +139,21 @@ impl Cores<'_> {
             let (units, scratch, out) = &mut *share.lock();
             task(units.clone(), scratch, out);
         });
+    }
+
+    /// Call `task(rows, out)` for all rows of `out (n_rows, width)`, shared out to the cores; a single row is not worth a meeting.
+    pub(crate) fn for_each_row(
+        &self,
+        out: &mut [f32],
+        width: usize,
+        task: &(dyn Fn(Range<usize>, &mut [f32]) + Sync),
+    ) {
+        let (n_rows, n_cores) = (out.len() / width, self.count());
+        if n_rows == 1 {
+            return task(0..1, out);
+        }
+        let cut = |core| share(n_rows, core, n_cores);
+        self.for_each_share(out, width, &cut, &mut [], &|rows, _, out| task(rows, out));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{Found, Isa, Kernels, KeysValues, Queries};
+use super::{Found, GELU_CUBIC, Isa, Kernels, KeysValues, Queries, SQRT_2_OVER_PI};
 use crate::kv_cache::KvType;
 use crate::quant::{
     Activations, Block, BlockQ8_1, F16, Groups, QK, ROWS, TensorType, Weights, block_of, blocks, with_block,
@@ -19,6 +19,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     attend,
     softmax,
     swiglu,
+    gelu,
 };
 
 pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
@@ -168,5 +169,13 @@ fn softmax(x: &mut [f32]) {
 fn swiglu(gate: &mut [f32], up: &[f32]) {
     for (gate, up) in gate.iter_mut().zip(up) {
         *gate *= up / (1.0 + libm::expf(-*gate));
+    }
+}
+
+fn gelu(x: &mut [f32]) {
+    for x in x {
+        let u = SQRT_2_OVER_PI * (*x + GELU_CUBIC * *x * *x * *x);
+        // (1 + tanh(u)) / 2 is 1 / (1 + exp(-2u)).
+        *x /= 1.0 + libm::expf(-2.0 * u);
     }
 }

@@ -70,6 +70,10 @@ impl fmt::Display for Isa {
     }
 }
 
+/// GELU's `sqrt(2 / pi)`, and its factor of `x^3`.
+const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+const GELU_CUBIC: f32 = 0.044_715;
+
 /// `mul_mat(kind, w (n_rows, n_in), x (n_tokens, n_in), n_in, out (n_tokens)(n_rows))`.
 type MulMat = fn(TensorType, &[u8], Activations<'_>, usize, &mut [&mut [f32]]);
 
@@ -88,6 +92,7 @@ pub struct Kernels {
     attend: fn(&Queries<'_>, KeysValues<'_>, &mut [f32], &mut Found<'_>),
     softmax: fn(&mut [f32]),
     swiglu: fn(&mut [f32], &[f32]),
+    gelu: fn(&mut [f32]),
 }
 
 impl Kernels {
@@ -261,6 +266,12 @@ impl Kernels {
     pub fn swiglu(&self, gate: &mut [f32], up: &[f32]) {
         assert_eq!(gate.len(), up.len());
         (self.swiglu)(gate, up);
+    }
+
+    /// Replace each `x` by `gelu(x) = x / 2 * (1 + tanh(u))`, with `u = sqrt(2 / pi) * (x + 0.044715 x^3)` (GELU, arXiv
+    /// 1606.08415, in the approximation that GPT-2 was trained with).
+    pub fn gelu(&self, x: &mut [f32]) {
+        (self.gelu)(x);
     }
 }
 

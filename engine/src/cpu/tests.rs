@@ -457,3 +457,25 @@ fn sets_are_found_by_their_names() {
     assert!(error.starts_with("AVX2 is no instruction set"), "{error}");
     assert!(error.contains("generic"), "{error}");
 }
+
+#[test]
+fn gelu_equals_its_definition() {
+    let mut rng = Pcg32::seed_from_u64(8);
+    let mut x: Vec<f32> = floats(&mut rng, 43).iter().map(|x| 2.0 * x).collect();
+    x[..7].copy_from_slice(&[-200.0, -3.0, -0.75, 0.0, 0.5, 2.0, 200.0]);
+    for kernels in faster().into_iter().chain([generic()]) {
+        for n in [43, 5] {
+            let mut found = x[..n].to_vec();
+            kernels.gelu(&mut found);
+            for (found, &x) in found.iter().zip(&x) {
+                let x = f64::from(x);
+                let u = core::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044715 * x.powi(3));
+                let expected = 0.5 * x * (1.0 + u.tanh());
+                assert!(
+                    (f64::from(*found) - expected).abs() < 1e-6 * x.abs().max(1.0),
+                    "{found} is not {expected}"
+                );
+            }
+        }
+    }
+}

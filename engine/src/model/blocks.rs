@@ -13,7 +13,7 @@ use crate::format::gguf::{bad_value, readable};
 use crate::ops::{layer_norm, rms_norm, rope_halves, rope_neighbours};
 
 /// What a row is divided by before a block reads it.
-pub(crate) trait Norm {
+pub(crate) trait Norm: Sync {
     /// Normalize `row (n)` to `out (n)`.
     fn row(&self, row: &[f32], out: &mut [f32]);
 }

@@ -13,7 +13,7 @@ use crate::Token;
 use crate::attention::{Cut, attend};
 use crate::kv_cache::KvCache;
 use crate::memory::zeroed;
-use crate::ops::{add, gelu, rotations};
+use crate::ops::{add, rotations};
 use crate::parallel::{Cores, Product};
 use crate::quant::{BlockQ8_1, QK};
 
@@ -192,7 +192,10 @@ impl<'p> Pass<'p> {
 
     /// Normalize the stream for the block that reads it next.
     pub(super) fn normalize(&mut self, norm: &impl Norm) {
-        normalize_rows(norm, self.stream, self.hparams.n_embd, self.x);
+        let (stream, n_embd) = (&*self.stream, self.hparams.n_embd);
+        self.cores.for_each_row(self.x, n_embd, &|tokens, out| {
+            normalize_rows(norm, &stream[tokens.start * n_embd..], n_embd, out);
+        });
         self.lap(Step::Normalize);
     }
 
@@ -222,11 +225,14 @@ impl<'p> Pass<'p> {
     /// Turn queries and keys by their positions.
     pub(super) fn rotate(&mut self, rope: &Rope) {
         let hparams = self.hparams;
+        let rotations = &*self.rotations;
         for (rows, width) in [(&mut *self.q, hparams.n_embd_q()), (&mut *self.k, hparams.n_embd_kv())] {
-            let rotations = self.rotations.chunks_exact(rope.frequencies.len());
-            for (row, rotations) in rows.chunks_exact_mut(width).zip(rotations) {
-                rope.turn(row, hparams.n_embd_head, rotations);
-            }
+            self.cores.for_each_row(rows, width, &|tokens, rows| {
+                let rotations = rotations.chunks_exact(rope.frequencies.len()).skip(tokens.start);
+                for (row, rotations) in rows.chunks_exact_mut(width).zip(rotations) {
+                    rope.turn(row, hparams.n_embd_head, rotations);
+                }
+            });
         }
         self.lap(Step::Rotate);
     }
@@ -250,7 +256,12 @@ impl<'p> Pass<'p> {
             Product { linear: &network.up, out: self.up },
         ];
         self.cores.multiply(self.x, self.quants, products);
-        self.cores.kernels.swiglu(self.hidden, self.up);
+        let (up, n_ff, kernels) = (&*self.up, self.hparams.n_ff, self.cores.kernels);
+        // Row by row: what is left of a vector is then the same however many cores there are.
+        self.cores.for_each_row(self.hidden, n_ff, &|tokens, gate| {
+            let up = up.chunks_exact(n_ff).skip(tokens.start);
+            gate.chunks_exact_mut(n_ff).zip(up).for_each(|(gate, up)| kernels.swiglu(gate, up));
+        });
         self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
         add(self.stream, self.x);
         self.lap(Step::FeedForward);
@@ -259,7 +270,10 @@ impl<'p> Pass<'p> {
     /// Run the feed-forward network with GELU, and add its result to the stream.
     pub(super) fn gelu(&mut self, network: &Mlp<'_>) {
         self.cores.multiply(self.x, self.quants, [Product { linear: &network.up, out: self.hidden }]);
-        gelu(self.hidden);
+        let (n_ff, kernels) = (self.hparams.n_ff, self.cores.kernels);
+        self.cores.for_each_row(self.hidden, n_ff, &|_, hidden| {
+            hidden.chunks_exact_mut(n_ff).for_each(|hidden| kernels.gelu(hidden));
+        });
         self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
         add(self.stream, self.x);
         self.lap(Step::FeedForward);

@@ -100,6 +100,8 @@ pub(super) const AVX2: Kernels = Kernels {
     softmax: |x| unsafe { avx2::softmax(x) },
     // SAFETY: as above.
     swiglu: |gate, up| unsafe { avx2::swiglu(gate, up) },
+    // SAFETY: as above.
+    gelu: |x| unsafe { avx2::gelu(x) },
 };
 
 /// The AVX-512 loops, to be handed out only where [`has_avx512`].

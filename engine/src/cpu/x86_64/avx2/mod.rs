@@ -16,7 +16,7 @@ mod vectors;
 
 pub(super) use attention::attend;
 pub(super) use interleaved::{interleaves, mul_mat_interleaved};
-pub(super) use ops::{keep, quantize_q8_1, softmax, swiglu};
+pub(super) use ops::{gelu, keep, quantize_q8_1, softmax, swiglu};
 
 use crate::quant::{Activations, Groups, QK, QK_K, TensorType, blocks as cast};
 

@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use super::vectors::{LANES, largest, load_f32, store_f16, store_i8, sum, sum_i32, to_array};
-use crate::cpu::generic;
+use crate::cpu::{GELU_CUBIC, SQRT_2_OVER_PI, generic};
 use crate::kv_cache::KvType;
 use crate::quant::{BlockQ8_1, QK};
 
@@ -80,6 +80,25 @@ pub(in crate::cpu::x86_64) fn swiglu(gate: &mut [f32], up: &[f32]) {
     for (gate, up) in gate_rest.iter_mut().zip(up_rest) {
         *gate *= up / (1.0 + libm::expf(-*gate));
     }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(in crate::cpu::x86_64) fn gelu(x: &mut [f32]) {
+    let (vectors, rest) = x.as_chunks_mut::<LANES>();
+    for x in vectors {
+        *x = to_array(gelu_of(load_f32(x)));
+    }
+    let mut last = [0.0; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    rest.copy_from_slice(&to_array(gelu_of(load_f32(&last)))[..rest.len()]);
+}
+
+/// Return `x / (1 + exp(-2u))`, as in the portable loop.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn gelu_of(x: __m256) -> __m256 {
+    let cubic = _mm256_mul_ps(_mm256_set1_ps(GELU_CUBIC), _mm256_mul_ps(x, x));
+    let minus_2u = _mm256_mul_ps(_mm256_set1_ps(-2.0 * SQRT_2_OVER_PI), _mm256_fmadd_ps(cubic, x, x));
+    _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0), exp(minus_2u)))
 }
 
 /// Return `exp(x)` to within 2 units in the last place, for results that are normal floats; beyond, the nearest of those.

@@ -22,6 +22,10 @@ use crate::quant::{Activations, BlockQ8_1, Groups, QK, ROWS, TensorType};
 pub use attention::{Found, KeysValues, Queries};
 pub use processor::Processor;
 
+/// The products of up to so many tokens have the very bits that those of each alone have, so that reading ahead
+/// ([`crate::speculative`]) changes no answer. More tokens may be summed in another order.
+pub(crate) const FEW_TOKENS: usize = 7;
+
 /// An instruction set that the engine has inner loops for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {

@@ -123,7 +123,7 @@ fn products_agree_whatever_the_type_and_the_instruction_set() {
     // Row counts on both sides of multiples of eight; widths in super-blocks, more than are spread at a time among them,
     // and than a panel of floats holds.
     for (n_rows, width, n_tokens) in
-        [(1, 1, 1), (7, 3, 2), (8, 7, 1), (9, 2, 3), (31, 1, 4), (65, 13, 1), (6, 9, 7)]
+        [(1, 1, 1), (7, 3, 2), (8, 7, 1), (9, 2, 3), (31, 1, 4), (65, 13, 1), (6, 9, 10)]
     {
         for kind in TensorType::ALL {
             // Floats come in any width, older blocks in multiples of 32.
@@ -148,6 +148,53 @@ fn products_agree_whatever_the_type_and_the_instruction_set() {
                             kernels.isa()
                         );
                     }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_has_the_same_products_among_few_as_alone() {
+    let mut rng = Pcg32::seed_from_u64(9);
+    let (n_rows, n_in) = (21, 5 * QK_K);
+    for kind in TensorType::ALL {
+        let mut w = Vec::new();
+        for _ in 0..n_rows * n_in / kind.block_len() {
+            push_block(kind, &mut rng, &mut w);
+        }
+        let mut x = (Vec::new(), Vec::new());
+        for _ in 0..FEW_TOKENS {
+            push_activations(&mut rng, n_in, &mut x);
+        }
+        let n_woven = n_rows / ROWS * ROWS * (w.len() / n_rows);
+        let mut woven = w.clone();
+        if kind.is_quantized() {
+            let scratch = &mut alloc::vec![0; ROWS * (w.len() / n_rows)];
+            for group in woven[..n_woven].chunks_exact_mut(scratch.len()) {
+                interleave(kind, group, scratch);
+            }
+        }
+        for kernels in faster().into_iter().chain([generic()]) {
+            let products = |tokens: Range<usize>| {
+                let quants = &x.1[tokens.start * n_in / QK..tokens.end * n_in / QK];
+                let x = Activations { floats: &x.0[tokens.start * n_in..tokens.end * n_in], quants };
+                let mut found = alloc::vec![f32::NAN; 2 * tokens.len() * n_rows];
+                let (plain, interleaved) = found.split_at_mut(tokens.len() * n_rows);
+                kernels.mul_mat(kind, &w, x, n_in, &mut rows(plain, n_rows));
+                if kind.is_quantized() {
+                    let out = &mut rows(interleaved, n_rows);
+                    kernels.mul_mat_interleaved(kind, &woven, quants, n_in, 0..n_rows, out);
+                }
+                found.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            let together = products(0..FEW_TOKENS);
+            for token in 0..FEW_TOKENS {
+                let alone = products(token..token + 1);
+                for (i, &expected) in alone.iter().enumerate() {
+                    // The interleaved products come behind those of all tokens.
+                    let at = if i < n_rows { token } else { FEW_TOKENS - 1 + token } * n_rows + i;
+                    assert_eq!(together[at], expected, "{kind} on {}: token {token}, {i}", kernels.isa());
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Products of weights that are floats: of one token row by row, of several in tiles.
+//! Products of weights that are floats: of few tokens row by row, of many in tiles.
 
 use core::arch::x86_64::*;
 use core::ops::Range;
@@ -7,6 +7,7 @@ use zerocopy::little_endian::F32;
 
 use super::fold::fold_f32;
 use super::vectors::{LANES, load_bf16_le, load_f16_le, load_f32, load_f32_le, sum, to_array};
+use crate::cpu::FEW_TOKENS;
 use crate::quant::{BF16, Block, F16};
 
 /// Floats in four vectors: four sums hide the latency of the addition.
@@ -50,26 +51,29 @@ fn mul_mat<B: Block<Weights = f32>>(
     out: &mut [&mut [f32]],
     load: impl Fn(&[B; LANES]) -> __m256,
 ) {
-    match out {
-        [out] => multiply_token(w, x, out, load),
-        out => multiply_tokens(w, x, n_in, out, load),
+    if out.len() <= FEW_TOKENS {
+        multiply_few(w, x, n_in, out, load);
+    } else {
+        multiply_many(w, x, n_in, out, load);
     }
 }
 
-/// Write the products of `w (n_rows, n_in)` with one token `x (n_in)` to `out (n_rows)`. The two halves of the rows are
-/// read side by side: two streams bring more from memory than one. Where the rows are odd, both have the one between.
+/// As [`mul_mat`], a token like another. The two halves of the rows are read side by side: two streams bring more from
+/// memory than one. Where the rows are odd, both have the one between.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn multiply_token<B: Block<Weights = f32>>(
+fn multiply_few<B: Block<Weights = f32>>(
     w: &[B],
     x: &[f32],
-    out: &mut [f32],
+    n_in: usize,
+    out: &mut [&mut [f32]],
     load: impl Fn(&[B; LANES]) -> __m256,
 ) {
-    let n_in = x.len();
-    let n_half = out.len() / 2;
+    let n_half = w.len() / n_in / 2;
     let pairs = w.chunks_exact(n_in).zip(w[n_half * n_in..].chunks_exact(n_in));
     for (row, (a, b)) in pairs.enumerate() {
-        [out[row], out[n_half + row]] = dot_two(a, b, x, &load);
+        for (x, out) in x.chunks_exact(n_in).zip(&mut *out) {
+            [out[row], out[n_half + row]] = dot_two(a, b, x, &load);
+        }
     }
 }
 
@@ -106,7 +110,7 @@ fn dot_rest<B: Block<Weights = f32>>(w: &[B], x: &[f32]) -> f32 {
 /// As [`mul_mat`], a few rows and tokens at a time: a weight is widened once for all tokens, and what is loaded meets all
 /// rows or tokens of its tile.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn multiply_tokens<B: Block<Weights = f32>>(
+fn multiply_many<B: Block<Weights = f32>>(
     w: &[B],
     x: &[f32],
     n_in: usize,
@@ -149,11 +153,14 @@ fn multiply_tokens<B: Block<Weights = f32>>(
 /// Add to `rows` of `out (T)(n_rows)` the products of a panel with `x (T, n)`, a vector of `x` for each of the panel's.
 #[target_feature(enable = "avx2,fma,f16c")]
 fn add_tile<const T: usize>(panel: &Panel, x: [&[f32]; T], out: &mut [&mut [f32]], rows: &Range<usize>) {
-    let x = x.map(|x| &x.as_chunks::<LANES>().0[..panel.len()]);
+    let mut rows_x: [&[[f32; LANES]]; T] = [&[]; T];
+    for (row, x) in rows_x.iter_mut().zip(x) {
+        *row = &x.as_chunks().0[..panel.len()];
+    }
     let mut acc = [[_mm256_setzero_ps(); TILE_ROWS]; T];
     for (i, w) in panel.iter().enumerate() {
         let mut vectors = [_mm256_setzero_ps(); T];
-        for (vector, x) in vectors.iter_mut().zip(&x) {
+        for (vector, x) in vectors.iter_mut().zip(&rows_x) {
             *vector = load_f32(&x[i]);
         }
         for (row, w) in w.iter().enumerate() {

@@ -5,6 +5,7 @@
 //! tokens are cut by tokens: fewer of the later ones, which see more, weigh as much as more of the earlier. Either way, how
 //! many cores there are changes no sum.
 
+use crate::cpu::FEW_TOKENS;
 use crate::cpu::attention::{BLOCK, Found, Queries, join, scratch_len};
 use crate::kv_cache::KvCache;
 use crate::model::HParams;
@@ -79,11 +80,16 @@ pub(crate) fn attend(
     out: &mut [f32],
 ) {
     let (parts, scratch) = scratch.split_at_mut(cut.parts_len());
-    let layer = Layer { cores, kv, cut, layer, position, scale: 1.0 / libm::sqrtf(cut.n_embd_head as f32) };
-    if q.len() == cut.n_head_kv * cut.n_group * cut.n_embd_head {
+    let mut layer =
+        Layer { cores, kv, cut, layer, position, scale: 1.0 / libm::sqrtf(cut.n_embd_head as f32) };
+    let n_embd_q = cut.n_head_kv * cut.n_group * cut.n_embd_head;
+    if q.len() > FEW_TOKENS * n_embd_q {
+        return layer.attend_several(q, scratch, out);
+    }
+    // Few tokens find what each finds alone, to the bit.
+    for (q, out) in q.chunks_exact(n_embd_q).zip(out.chunks_exact_mut(n_embd_q)) {
         layer.attend_one(q, parts, scratch, out);
-    } else {
-        layer.attend_several(q, scratch, out);
+        layer.position += 1;
     }
 }
 

@@ -37,6 +37,7 @@ pub mod platform;
 pub mod quant;
 pub mod sampler;
 pub mod session;
+pub mod speculative;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tokenizer;

@@ -2,13 +2,16 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::iter;
 use core::ops::Range;
+
+use arrayvec::ArrayVec;
 
 use crate::cpu::Kernels;
 use crate::kv_cache::KvCache;
 pub use crate::kv_cache::KvType;
 use crate::memory::zeroed;
-use crate::model::{Batch, HParams, Model, N_BATCH, Pass, Scratch, Stopwatch, Times};
+use crate::model::{Batch, HParams, Model, N_BATCH, N_LOGITS, Pass, Scratch, Stopwatch, Times};
 use crate::ops::rotations;
 use crate::parallel::{Cores, MAX_CORES};
 use crate::platform::{Clock, Workers};
@@ -23,7 +26,14 @@ pub struct Session<'m> {
     n_ctx: usize,
     /// What the context holds; there is room for `n_ctx`.
     tokens: Vec<Token>,
+    /// What was read with the context's last tokens in case that it comes next.
+    draft: ArrayVec<Token, MAX_DRAFT>,
+    /// How much of the draft came: after so many of its tokens are the logits.
+    n_accepted: usize,
 }
+
+/// The longest draft.
+pub const MAX_DRAFT: usize = N_LOGITS - 1;
 
 /// What a session takes of the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +86,8 @@ impl<'m> Session<'m> {
             scratch: Scratch::new(model.hparams(), cores.count())?,
             n_ctx,
             tokens,
+            draft: ArrayVec::new(),
+            n_accepted: 0,
         })
     }
 
@@ -104,7 +116,13 @@ impl<'m> Session<'m> {
 
     /// Return the logits `(n_vocab)` of the last evaluation.
     pub fn logits(&self) -> &[f32] {
-        &self.scratch.logits
+        let n_vocab = self.model.hparams().n_vocab;
+        &self.scratch.logits[self.n_accepted * n_vocab..][..n_vocab]
+    }
+
+    /// Return what is left of the draft: tokens that [`Self::eval`] has read already if they come next, in this order.
+    pub fn draft(&self) -> &[Token] {
+        self.draft.get(self.n_accepted..).unwrap_or_default()
     }
 
     /// Forget the context.
@@ -115,6 +133,7 @@ impl<'m> Session<'m> {
     /// Forget all but the first `n_tokens` of the context.
     pub fn truncate(&mut self, n_tokens: usize) {
         self.tokens.truncate(n_tokens);
+        self.draft.clear();
     }
 
     /// Forget what `tokens` does not begin with, and return how many of `tokens` need not be read again. The last one
@@ -152,6 +171,7 @@ impl<'m> Session<'m> {
         let (kernels, n_past) = (self.cores.kernels, self.n_past());
         self.kv.remove(kernels, dropped.clone(), n_past, &|key| rope.turn(key, key.len(), &back));
         self.tokens.drain(dropped);
+        self.draft.clear();
         true
     }
 
@@ -170,7 +190,38 @@ impl<'m> Session<'m> {
         tokens: &[Token],
         keep_going: &mut dyn FnMut() -> bool,
     ) -> Result<Option<&[f32]>, Error> {
-        self.read(tokens, keep_going, None)
+        if let ([token], [expected, ..]) = (tokens, self.draft())
+            && token == expected
+        {
+            self.tokens.push(*token);
+            self.n_accepted += 1;
+            return Ok(Some(self.logits()));
+        }
+        self.read(tokens, 0, keep_going, None)
+    }
+
+    /// Read `token` as [`Self::eval`] does, and in the same batch a `draft` of what may come next. The context is as it is
+    /// without the draft, and so are the logits; only when [`Self::eval`] is given the next tokens, one by one, those that
+    /// the draft foresaw cost nothing.
+    ///
+    /// Of the draft, [`MAX_DRAFT`] tokens are read, and no more than there is room for.
+    ///
+    /// # Errors
+    /// When the context is full.
+    ///
+    /// # Panics
+    /// When a token is not in the vocabulary.
+    pub fn eval_with_draft(
+        &mut self,
+        token: Token,
+        draft: &[Token],
+        keep_going: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<&[f32]>, Error> {
+        let room = self.n_ctx.saturating_sub(self.n_past() + 1);
+        let n_draft = draft.len().min(MAX_DRAFT).min(room);
+        let tokens: ArrayVec<Token, N_LOGITS> =
+            iter::once(token).chain(draft[..n_draft].iter().copied()).collect();
+        self.read(&tokens, n_draft, keep_going, None)
     }
 
     /// Read `token` and return how long each step of the forward pass took, by `clock`.
@@ -182,14 +233,16 @@ impl<'m> Session<'m> {
     /// When `token` is not in the vocabulary.
     pub fn eval_timed(&mut self, token: Token, clock: &dyn Clock) -> Result<Times, Error> {
         let mut times = Times::default();
-        self.read(&[token], &mut || true, Some((clock, &mut times)))?;
+        self.read(&[token], 0, &mut || true, Some((clock, &mut times)))?;
         Ok(times)
     }
 
-    /// Read `tokens` as [`Self::eval`] does, with the clock that takes the times where somebody wants them.
+    /// Read `tokens` as [`Self::eval`] does, of which the last `n_draft` are a draft, with the clock that takes the times
+    /// where somebody wants them.
     fn read(
         &mut self,
         tokens: &[Token],
+        n_draft: usize,
         keep_going: &mut dyn FnMut() -> bool,
         mut timed: Option<(&dyn Clock, &mut Times)>,
     ) -> Result<Option<&[f32]>, Error> {
@@ -201,12 +254,14 @@ impl<'m> Session<'m> {
                 n_ctx: self.n_ctx,
             });
         }
+        // It lies where the new tokens go.
+        self.draft.clear();
         let n_batches = tokens.len().div_ceil(N_BATCH);
         for (i, batch) in tokens.chunks(N_BATCH).enumerate() {
             let batch = Batch {
                 tokens: batch,
                 position: self.n_past() + i * N_BATCH,
-                wants_logits: i + 1 == n_batches,
+                n_logits: if i + 1 == n_batches { 1 + n_draft } else { 0 },
             };
             let hparams = self.model.hparams();
             let (kv, scratch) = (&mut self.kv, &mut self.scratch);
@@ -216,8 +271,11 @@ impl<'m> Session<'m> {
                 return Ok(None);
             }
         }
-        self.tokens.extend_from_slice(tokens);
-        Ok(Some(&self.scratch.logits))
+        let (read, draft) = tokens.split_at(tokens.len() - n_draft);
+        self.tokens.extend_from_slice(read);
+        self.draft.extend(draft.iter().copied());
+        self.n_accepted = 0;
+        Ok(Some(self.logits()))
     }
 }
 
@@ -330,6 +388,57 @@ mod tests {
             assert_eq!(session.tokens(), [5, 6, 7]);
             read(&mut session, &[8, 9]);
             assert_eq!(session.tokens(), [5, 6, 7, 8, 9]);
+        });
+    }
+
+    #[test]
+    fn what_was_drafted_and_did_not_come_leaves_no_trace() {
+        for name in ["llama", "gpt2"] {
+            with_model(name, |model| {
+                let HParams { n_layer, n_head_kv, .. } = *model.hparams();
+                let mut drafted = session(model, KvType::F32, &[1, 2, 3]);
+                // Of three drafted tokens comes one.
+                drafted.eval_with_draft(4, &[5, 6, 7], &mut || true).unwrap();
+                assert_eq!((drafted.tokens(), drafted.draft()), (&[1, 2, 3, 4][..], &[5, 6, 7][..]));
+                let plain = session(model, KvType::F32, &[1, 2, 3, 4]);
+                assert_eq!(drafted.logits(), plain.logits());
+                for (tokens, draft) in [(&[1, 2, 3, 4, 5][..], &[6, 7][..]), (&[1, 2, 3, 4, 5, 9], &[])] {
+                    read(&mut drafted, &tokens[tokens.len() - 1..]);
+                    let plain = session(model, KvType::F32, tokens);
+                    assert_eq!((drafted.tokens(), drafted.draft()), (tokens, draft));
+                    assert_eq!(drafted.logits(), plain.logits());
+                    for (layer, head) in
+                        (0..n_layer).flat_map(|layer| (0..n_head_kv).map(move |head| (layer, head)))
+                    {
+                        let found = drafted.kv.head(layer, head, tokens.len());
+                        let expected = plain.kv.head(layer, head, tokens.len());
+                        assert_eq!(found, expected, "layer {layer}, head {head}");
+                    }
+                }
+                // A draft is no part of the context, and gone when that changes.
+                drafted.eval_with_draft(4, &[5, 6, 7], &mut || true).unwrap();
+                drafted.truncate(3);
+                assert_eq!((drafted.tokens(), drafted.draft()), (&[1, 2, 3][..], &[][..]));
+                read(&mut drafted, &[5]);
+                let plain = session(model, KvType::F32, &[1, 2, 3, 5]);
+                assert_eq!(drafted.logits(), plain.logits());
+            });
+        }
+    }
+
+    #[test]
+    fn a_draft_is_no_longer_than_there_is_room() {
+        with_model("llama", |model| {
+            let mut session = session(model, KvType::F32, &[1; 61]);
+            session.eval_with_draft(2, &[3; 9], &mut || true).unwrap();
+            assert_eq!(session.draft(), [3, 3]);
+            read(&mut session, &[3]);
+            read(&mut session, &[3]);
+            assert_eq!((session.n_past(), session.draft()), (64, &[][..]));
+            assert!(session.eval_with_draft(2, &[], &mut || true).is_err());
+            session.truncate(10);
+            session.eval_with_draft(2, &[3; 9], &mut || true).unwrap();
+            assert_eq!(session.draft(), [3; MAX_DRAFT]);
         });
     }
 

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use engine::Token;
 use engine::chat::ChatTemplate;
-use engine::format::gguf::Gguf;
+use engine::cpu::Kernels;
+use engine::format::gguf::{self, Gguf};
 use engine::generation::{Ending, Generation, Limits};
 use engine::model::Model;
 use engine::platform::OneCore;
 use engine::sampler::{Sampler, SamplerParams};
 use engine::session::Session;
+use engine::speculative::{Drafts, Speculation};
 use engine::tokenizer::Tokenizer;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -105,6 +107,42 @@ fn answers_paris() {
     assert_eq!(answer, [504, 3575, 282, 4649, 314, 7042, 30, 2]);
     let text: Vec<u8> = answer.iter().flat_map(|&token| tokenizer.piece(token)).collect();
     assert_eq!(String::from_utf8(text).unwrap(), "The capital of France is Paris.");
+}
+
+#[test]
+fn drafts_change_no_answer() {
+    let Some(mut file) = model_file() else { return };
+    for is_interleaved in [false, true] {
+        if is_interleaved {
+            gguf::interleave(&mut file, &OneCore, Kernels::detect(), &mut |_, _| {});
+        }
+        let gguf = Gguf::parse(&file).unwrap();
+        let model = Model::load(&gguf).unwrap();
+        let tokenizer = Tokenizer::load(&gguf).unwrap();
+        let template = ChatTemplate::of(&gguf, &tokenizer).unwrap();
+        let answer = |params: &SamplerParams, speculation: Option<&mut Speculation>| {
+            let message = "Repeat this text word for word: The quick brown fox jumps over the lazy dog. \
+                           The five boxing wizards jump quickly. Pack my box with five dozen liquor jugs. \
+                           How vexingly quick daft zebras jump.";
+            let mut session = Session::new(&model, &OneCore, 128).unwrap();
+            eval(&mut session, &template.first_turn(&tokenizer, None, message));
+            let mut sampler = Sampler::new(params.clone());
+            let limits = Limits { max_tokens: 24, stop: &[] };
+            let mut generation = Generation::new(&mut session, &mut sampler, &tokenizer, limits);
+            if let Some(speculation) = speculation {
+                generation = generation.speculating(speculation);
+            }
+            while generation.next(&mut || true).is_ok() {}
+            generation.finish().tokens
+        };
+        let mut speculation = Speculation::lookup();
+        for temperature in [0.0, 1.0] {
+            let params = SamplerParams { temperature, ..SamplerParams::default() };
+            assert_eq!(answer(&params, Some(&mut speculation)), answer(&params, None));
+        }
+        let Drafts { n_drafted, n_accepted } = speculation.drafts();
+        assert!(0 < n_accepted && n_accepted < n_drafted, "{n_accepted} of {n_drafted}");
+    }
 }
 
 #[test]

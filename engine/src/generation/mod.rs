@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use crate::grammar::Constraint;
 use crate::sampler::Sampler;
 use crate::session::Session;
+use crate::speculative::Speculation;
 use crate::tokenizer::{Decoder, Tokenizer};
 use crate::{Error, Token};
 use stop_strings::{Checked, StopStrings};
@@ -50,6 +51,7 @@ pub struct Generation<'g, 'm> {
     decoder: Decoder<'g>,
     stop: StopStrings<'g>,
     constraint: Option<&'g mut Constraint>,
+    speculation: Option<&'g mut Speculation>,
     /// The tokens that make up the answer.
     tokens: Vec<Token>,
     /// Where the text of each of them begins, in bytes of the answer.
@@ -86,6 +88,7 @@ impl<'g, 'm> Generation<'g, 'm> {
             decoder: tokenizer.decoder(),
             stop: StopStrings::new(limits.stop),
             constraint: None,
+            speculation: None,
             tokens: Vec::new(),
             starts: Vec::new(),
             n_bytes: 0,
@@ -97,6 +100,11 @@ impl<'g, 'm> Generation<'g, 'm> {
     /// Hold the answer to the grammar of `constraint`, from where that has come to.
     pub fn constrained(self, constraint: &'g mut Constraint) -> Self {
         Self { constraint: Some(constraint), ..self }
+    }
+
+    /// Read ahead what `speculation` drafts.
+    pub fn speculating(self, speculation: &'g mut Speculation) -> Self {
+        Self { speculation: Some(speculation), ..self }
     }
 
     /// Let the answer go on behind `tokens`, which were shown as its beginning.
@@ -117,7 +125,11 @@ impl<'g, 'm> Generation<'g, 'm> {
             return Err(Ending::Done);
         }
         if let Some(token) = self.unread {
-            match self.session.eval(&[token], keep_going) {
+            let read = match &mut self.speculation {
+                Some(speculation) => speculation.eval(self.session, token, keep_going),
+                None => self.session.eval(&[token], keep_going),
+            };
+            match read {
                 Ok(Some(_)) => self.unread = None,
                 Ok(None) => return Err(Ending::Stopped),
                 Err(error) => return Err(Ending::Failed(error)),

@@ -11,6 +11,7 @@ use super::{HParams, Step, Stopwatch};
 use crate::Error;
 use crate::Token;
 use crate::attention::{Cut, attend};
+use crate::cpu::FEW_TOKENS;
 use crate::kv_cache::KvCache;
 use crate::memory::zeroed;
 use crate::ops::{add, rotations};
@@ -19,6 +20,9 @@ use crate::quant::{BlockQ8_1, QK};
 
 /// The most tokens that go through the layers together: more read the weights fewer times, fewer stop sooner.
 pub(crate) const N_BATCH: usize = 64;
+
+/// The most positions of a batch whose logits are asked for.
+pub(crate) const N_LOGITS: usize = FEW_TOKENS;
 
 /// What a forward pass writes on, for up to [`N_BATCH`] tokens; allocated once.
 #[derive(Debug)]
@@ -45,7 +49,7 @@ pub(crate) struct Scratch {
     rotations: Vec<[f32; 2]>,
     /// What attention writes on, on all cores.
     attention: Vec<f32>,
-    /// `(n_vocab)`.
+    /// `(N_LOGITS, n_vocab)`.
     pub(crate) logits: Vec<f32>,
 }
 
@@ -65,7 +69,7 @@ impl Scratch {
             quants: zeroed("the quantized activations", N_BATCH * widest_quants(hparams))?,
             rotations: zeroed("the rotations", N_BATCH * (hparams.n_embd_head / 2))?,
             attention: zeroed("the scratch of attention", Cut::new(hparams, n_cores).scratch_len())?,
-            logits: zeroed("the logits", hparams.n_vocab)?,
+            logits: zeroed("the logits", N_LOGITS * hparams.n_vocab)?,
         })
     }
 
@@ -74,7 +78,7 @@ impl Scratch {
         let widths = hparams.n_embd + hparams.n_embd_q() + hparams.n_embd_kv() + hparams.n_ff;
         let token_floats = 2 * (widths + hparams.n_embd_head / 2);
         let token_bytes = token_floats * size_of::<f32>() + widest_quants(hparams) * size_of::<BlockQ8_1>();
-        let floats = Cut::new(hparams, n_cores).scratch_len() + hparams.n_vocab;
+        let floats = Cut::new(hparams, n_cores).scratch_len() + N_LOGITS * hparams.n_vocab;
         (N_BATCH * token_bytes + floats * size_of::<f32>()) as u64
     }
 }
@@ -91,8 +95,8 @@ pub(crate) struct Batch<'b> {
     pub(crate) tokens: &'b [Token],
     /// Where the first of them stands in the context.
     pub(crate) position: usize,
-    /// Whether the logits after the last of them are asked for.
-    pub(crate) wants_logits: bool,
+    /// After how many of the last of them the logits are asked for, at most [`N_LOGITS`].
+    pub(crate) n_logits: usize,
 }
 
 /// A batch on its way. The rows are those of [`Scratch`], as many as the batch has tokens.
@@ -279,14 +283,16 @@ impl<'p> Pass<'p> {
         self.lap(Step::FeedForward);
     }
 
-    /// Work out the logits where they are asked for: after the last token.
+    /// Work out the logits where they are asked for: after the last tokens.
     pub(super) fn logits(&mut self, norm: &impl Norm, output: &Linear<'_>) {
-        if self.batch.wants_logits {
-            let n_embd = self.hparams.n_embd;
-            let last = self.stream.len() - n_embd;
-            norm.row(&self.stream[last..], &mut self.x[..n_embd]);
-            let product = Product { linear: output, out: self.logits };
-            self.cores.multiply(&self.x[..n_embd], self.quants, [product]);
+        let HParams { n_embd, n_vocab, .. } = *self.hparams;
+        let n_logits = self.batch.n_logits;
+        if n_logits > 0 {
+            let last = self.stream.len() - n_logits * n_embd;
+            let x = &mut self.x[..n_logits * n_embd];
+            normalize_rows(norm, &self.stream[last..], n_embd, x);
+            let product = Product { linear: output, out: &mut self.logits[..n_logits * n_vocab] };
+            self.cores.multiply(x, self.quants, [product]);
             self.lap(Step::Logits);
         }
     }

@@ -22,6 +22,7 @@ use engine::generation::{Ending, Generation, Leftover, Limits};
 use engine::model::Model;
 use engine::sampler::Sampler;
 use engine::session::Session;
+use engine::speculative::{Drafts, Speculation};
 use engine::tokenizer::Tokenizer;
 
 use crate::Machine;
@@ -55,6 +56,14 @@ struct Outcome {
     n_decoded: usize,
     /// How many of the oldest tokens were forgotten to make room for it.
     n_shifted: usize,
+}
+
+/// What the model said.
+struct Generated {
+    ending: Ending,
+    leftover: Leftover,
+    n_shifted: usize,
+    drafts: Option<Drafts>,
 }
 
 impl<'m> Chat<'m> {
@@ -286,7 +295,7 @@ impl<'m> Chat<'m> {
             Err(error) => return Err(format!("The message cannot be read: {error}")),
         }
         let read_ns = clock.now_ns();
-        let (ending, leftover, n_shifted) = self.generate(console, &written);
+        let Generated { ending, leftover, n_shifted, drafts } = self.generate(console, &written);
         let n_decoded = leftover.tokens.len();
         if let Some(last) = self.conversation.exchanges.last_mut() {
             last.answer.extend(leftover.tokens);
@@ -296,6 +305,7 @@ impl<'m> Chat<'m> {
             prefill: Phase { n_tokens: new.len(), ns: read_ns - start_ns },
             n_reused,
             decode: Phase { n_tokens: n_decoded, ns: clock.now_ns() - read_ns },
+            drafts,
         });
         Ok(Outcome { ending, n_decoded, n_shifted })
     }
@@ -338,12 +348,12 @@ impl<'m> Chat<'m> {
         Ok(n_forgotten)
     }
 
-    /// Show what the model says behind `written`, which was read; return why it ended, what is left of it, and how many of
-    /// the oldest tokens were forgotten to make room for it.
-    fn generate(&mut self, console: &mut Console, written: &Written) -> (Ending, Leftover, usize) {
+    /// Show what the model says behind `written`, which was read.
+    fn generate(&mut self, console: &mut Console, written: &Written) -> Generated {
         let mut sampler = Sampler::new(self.settings.sampler(self.machine.entropy.seed()));
         let stop: Vec<&str> = self.settings.stop().iter().map(String::as_str).collect();
         let limits = Limits { max_tokens: self.settings.max_tokens(), stop: &stop };
+        let mut speculation = self.settings.speculation();
         let mut generation = Generation::new(&mut self.session, &mut sampler, self.tokenizer, limits);
         let before: &[Token] = &written.tokens[written.answer_start..];
         generation.go_on_behind(before);
@@ -352,8 +362,14 @@ impl<'m> Chat<'m> {
             let begun = self.conversation.exchanges.last().map_or(&[][..], |last| &last.answer);
             match grammar.constraint(begun, self.tokenizer) {
                 Ok(constraint) => generation = generation.constrained(constraint),
-                Err(error) => return (Ending::Failed(error), generation.finish(), 0),
+                Err(error) => {
+                    let leftover = generation.finish();
+                    return Generated { ending: Ending::Failed(error), leftover, n_shifted: 0, drafts: None };
+                }
             }
+        }
+        if let Some(speculation) = &mut speculation {
+            generation = generation.speculating(speculation);
         }
         let mut line_is_open = false;
         let mut show = |console: &mut Console, text: &str| {
@@ -378,6 +394,7 @@ impl<'m> Chat<'m> {
         if line_is_open {
             console.print("\n");
         }
-        (ending, leftover, n_shifted)
+        let drafts = speculation.as_ref().map(Speculation::drafts);
+        Generated { ending, leftover, n_shifted, drafts }
     }
 }

@@ -66,6 +66,25 @@ fn regen_stopped_before_all_was_read_keeps_the_answer() {
 }
 
 #[test]
+fn drafts_are_counted_and_change_no_answer() {
+    let script = "/set max_tokens 40\ngo\n/stats\n/set speculative lookup\n/stats on\n/regen\n/stats\n";
+    let output = talk_to(&endless(), Script::piped(script));
+    let answer = &"abc ".repeat(10);
+    assert_eq!(output.matches(answer.trim_end()).count(), 2, "{output}");
+    // What was drafted when max_tokens ended the answer did not come.
+    let drafted = |output: &str| {
+        let (n_drafted, n_accepted) =
+            output.split_once("drafts: ")?.1.split_once(" accepted, ")?.0.split_once(" tokens, ")?;
+        Some((n_drafted.parse::<usize>().ok()?, n_accepted.parse::<usize>().ok()?))
+    };
+    let (before, after) = output.split_once("speculative = lookup").unwrap();
+    assert_eq!(drafted(before), None);
+    let (n_drafted, n_accepted) = drafted(after).unwrap();
+    assert!(n_accepted >= 20 && (n_accepted..n_accepted + 7).contains(&n_drafted), "{output}");
+    assert_shows(&output, &format!(" ({n_accepted} of {n_drafted} drafted), context "));
+}
+
+#[test]
 fn continue_goes_on_with_a_stopped_answer() {
     let script = Script::new(Kind::Dumb, 80).types("go\n").after("abc abc").types("\x03").after(">>> ");
     let script = script.types("/set max_tokens 5\n/continue\n/continue\n/stats\n/history\n");

@@ -11,7 +11,9 @@ pub(super) const COMMANDS: [Command; 2] = [
         arguments: "[name [value]]",
         summary: "show or change the settings",
         details: "/set shows all settings, /set temp shows one, /set temp 0.8 changes it.\n\
-                  After another n_ctx or kv, the next turn reads the conversation again.\n",
+                  After another n_ctx or kv, the next turn reads the conversation again.\n\
+                  With speculative lookup, answers that repeat what was said come faster,\n\
+                  and are the same; /stats tells how much of what was drafted came.\n",
         run: set,
     },
     Command {

@@ -8,9 +8,10 @@ use alloc::vec::Vec;
 
 use engine::sampler::SamplerParams;
 use engine::session::KvType;
+use engine::speculative::Speculation;
 
 use crate::nearest::nearest;
-use values::{NONE, RANDOM, texts};
+use values::{LOOKUP, NONE, OFF, RANDOM, texts};
 pub(crate) use values::{number, quote};
 
 /// The smallest context that is still one: a question and an answer of a few words.
@@ -27,6 +28,8 @@ pub(crate) struct Settings {
     stop: Vec<String>,
     n_ctx: usize,
     kv: KvType,
+    /// Whether answers are drafted by prompt lookup.
+    looks_up: bool,
     /// The largest context that the model knows.
     n_ctx_max: usize,
 }
@@ -47,6 +50,7 @@ enum Key {
     Stop,
     NCtx,
     Kv,
+    Speculative,
 }
 
 /// A setting as a person knows it.
@@ -63,7 +67,7 @@ const fn setting(key: Key, name: &'static str, takes: &'static str, does: &'stat
 }
 
 /// All settings, in the order of `/set`.
-const SETTINGS: [Setting; 14] = [
+const SETTINGS: [Setting; 15] = [
     setting(Key::Temp, "temp", "0 to 2", "how freely to draw; 0 takes the likeliest token"),
     setting(Key::TopK, "top_k", "0 to 1000000", "draw from so many of the likeliest; 0 is off"),
     setting(Key::TopP, "top_p", "0 to 1", "draw from the likeliest up to this sum; 1 is off"),
@@ -83,6 +87,7 @@ const SETTINGS: [Setting; 14] = [
     ),
     setting(Key::NCtx, "n_ctx", "", "how many tokens the context holds"),
     setting(Key::Kv, "kv", "f16 or f32", "the floats that the context is kept in"),
+    setting(Key::Speculative, "speculative", "off or lookup", "read ahead what came last time"),
 ];
 
 /// Return the names of all settings.
@@ -108,6 +113,7 @@ impl Settings {
             stop: Vec::new(),
             n_ctx,
             kv: KvType::default(),
+            looks_up: false,
             n_ctx_max,
         }
     }
@@ -125,6 +131,11 @@ impl Settings {
     /// Return size and type of the context.
     pub(crate) fn context(&self) -> (usize, KvType) {
         (self.n_ctx, self.kv)
+    }
+
+    /// Return the drafter of an answer, if it shall have one.
+    pub(crate) fn speculation(&self) -> Option<Speculation> {
+        self.looks_up.then(Speculation::lookup)
     }
 
     /// Return what the sampler needs; `random` is the seed where none is set.
@@ -189,6 +200,7 @@ impl Settings {
             Key::Stop => self.stop.iter().map(|text| quote(text)).collect::<Vec<_>>().join(" "),
             Key::NCtx => self.n_ctx.to_string(),
             Key::Kv => self.kv.to_string(),
+            Key::Speculative => if self.looks_up { LOOKUP } else { OFF }.to_string(),
         }
     }
 
@@ -211,6 +223,13 @@ impl Settings {
             Key::NCtx => self.n_ctx = number(text, self.n_ctx_min()..=self.n_ctx_max)?,
             Key::Kv => {
                 self.kv = [KvType::F16, KvType::F32].into_iter().find(|kv| kv.to_string() == text)?;
+            }
+            Key::Speculative => {
+                self.looks_up = match text {
+                    OFF => false,
+                    LOOKUP => true,
+                    _ => return None,
+                };
             }
         }
         Some(())
@@ -246,6 +265,7 @@ mod tests {
             ("stop", "\"\\n\\n\" \"User:\""),
             ("n_ctx", "4096"),
             ("kv", "f32"),
+            ("speculative", "lookup"),
         ] {
             assert_eq!(settings.set(&format!("{name}  {value}")), Ok(format!("{name} = {value}\n")));
             let shown = settings.set(name).unwrap();
@@ -268,6 +288,9 @@ mod tests {
         assert_eq!(settings.max_tokens(), 9);
         assert_eq!(settings.stop(), ["\n\n", "User:"]);
         assert_eq!(settings.context(), (4096, KvType::F32));
+        assert!(settings.speculation().is_some());
+        settings.set("speculative off").unwrap();
+        assert!(settings.speculation().is_none());
         settings.set("seed random").unwrap();
         assert_eq!(settings.sampler(7).seed, 7);
         settings.set("stop none").unwrap();
@@ -311,6 +334,7 @@ mod tests {
             ("n_ctx 63", "64 to 8192"),
             ("n_ctx 8193", "64 to 8192"),
             ("kv q8_0", "f16 or f32"),
+            ("speculative on", "off or lookup"),
         ] {
             let error = settings.set(arguments).unwrap_err();
             assert!(error.contains(&format!(" takes {takes}, not ")), "{error}");

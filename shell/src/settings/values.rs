@@ -11,6 +11,10 @@ pub(super) const RANDOM: &str = "random";
 /// What stands for no text at all.
 pub(super) const NONE: &str = "none";
 
+/// What stands for no drafts, and for prompt lookup.
+pub(super) const OFF: &str = "off";
+pub(super) const LOOKUP: &str = "lookup";
+
 /// Return the number that `text` says, if it lies in `range`.
 pub(crate) fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
     text.parse().ok().filter(|number| range.contains(number))

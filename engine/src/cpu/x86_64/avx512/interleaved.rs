@@ -21,7 +21,7 @@ use super::super::avx2::{
     },
 };
 use super::super::woven::{Destination, SuperBlockQ6, Woven};
-use crate::cpu::generic;
+use crate::cpu::{FEW_TOKENS, generic};
 use crate::quant::{BlockQ8_1, QK, ROWS, TensorType};
 
 /// Rows in a vector.
@@ -69,7 +69,7 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     out: &mut [&mut [f32]],
 ) {
     use TensorType::*;
-    if out.len() < TILE {
+    if out.len() <= FEW_TOKENS {
         return avx2::mul_mat_interleaved(kind, w, x, n_in, rows, out);
     }
     let to = Destination { n_in, rows, out };

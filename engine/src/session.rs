@@ -281,6 +281,7 @@ impl<'m> Session<'m> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
     use std::{format, fs};
 
     use super::*;
@@ -342,6 +343,16 @@ mod tests {
             with_model(name, |model| check(model, KvType::F32, 1e-4));
             with_model(name, |model| check(model, KvType::F16, 1e-2));
         }
+    }
+
+    #[test]
+    fn heads_that_are_no_whole_blocks_cannot_be_kept_as_q8_0() {
+        with_model("llama", |model| {
+            let error = Session::with_kernels(model, &OneCore, 64, KvType::Q8_0, Kernels::detect()).err();
+            let expected = "the type of the context \"q8_0, with heads of 12\" is not supported; \
+                            known: f16, f32; q8_0 for heads of a multiple of 32";
+            assert_eq!(error.unwrap().to_string(), expected);
+        });
     }
 
     #[test]

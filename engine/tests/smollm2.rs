@@ -12,7 +12,7 @@ use engine::generation::{Ending, Generation, Limits};
 use engine::model::Model;
 use engine::platform::OneCore;
 use engine::sampler::{Sampler, SamplerParams};
-use engine::session::Session;
+use engine::session::{KvType, Session};
 use engine::speculative::{Drafts, Speculation};
 use engine::tokenizer::Tokenizer;
 use serde::Deserialize;
@@ -297,6 +297,29 @@ fn batches_and_single_tokens_give_the_same_logits() {
     assert_eq!((batched.n_past(), single.n_past()), (45, 45));
     let largest = logits.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(largest < ANOTHER_BATCH, "the logits differ by {largest}");
+}
+
+/// How far logits may be from those of a context of floats when it keeps 8 bits; measured was 0.63 after 217 tokens.
+const Q8_0_KV_LOGITS: f32 = 1.0;
+
+#[test]
+fn a_context_of_8_bits_gives_nearly_the_logits_of_one_of_floats() {
+    let Some(file) = model_file() else { return };
+    let gguf = Gguf::parse(&file).unwrap();
+    let model = Model::load(&gguf).unwrap();
+    let tokens = fixture::<Logits>("smollm2_logits.json").text_ids;
+    let logits = |kv_type| {
+        let session = Session::with_kernels(&model, &OneCore, tokens.len(), kv_type, Kernels::detect());
+        let mut session = session.unwrap();
+        // A batch, then a token alone.
+        let (last, others) = tokens.split_last().unwrap();
+        eval(&mut session, others);
+        eval(&mut session, &[*last])
+    };
+    let (expected, found) = (logits(KvType::F32), logits(KvType::Q8_0));
+    let largest = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("{} tokens: off by at most {largest}", tokens.len());
+    assert!(largest > 0.0 && largest < Q8_0_KV_LOGITS, "the logits differ by {largest}");
 }
 
 #[test]

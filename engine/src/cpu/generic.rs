@@ -2,10 +2,13 @@
 
 use core::ops::Range;
 
+use zerocopy::IntoBytes;
+
 use super::{Found, GELU_CUBIC, Isa, Kernels, KeysValues, Queries, SQRT_2_OVER_PI};
 use crate::kv_cache::KvType;
 use crate::quant::{
-    Activations, Block, BlockQ8_1, F16, Groups, QK, ROWS, TensorType, Weights, block_of, blocks, with_block,
+    Activations, Block, BlockQ8_0, BlockQ8_1, F16, Groups, QK, ROWS, TensorType, Weights, block_of, blocks,
+    with_block,
 };
 
 pub(super) const KERNELS: Kernels = Kernels {
@@ -150,6 +153,16 @@ pub(super) fn keep(kv_type: KvType, x: &[f32], out: &mut [u8]) {
                 *out = F16::from_f32(*x).0;
             }
         }
+        KvType::Q8_0 => keep_q8_0(x, out, quantize_q8_1),
+    }
+}
+
+/// Write `x` as [`BlockQ8_0`] to `out`, of what `quantize` makes of it.
+pub(super) fn keep_q8_0(x: &[f32], out: &mut [u8], quantize: impl Fn(&[f32], &mut [BlockQ8_1])) {
+    let mut quants = [BlockQ8_1::default()];
+    for (x, out) in x.chunks_exact(QK).zip(out.chunks_exact_mut(size_of::<BlockQ8_0>())) {
+        quantize(x, &mut quants);
+        out.copy_from_slice(BlockQ8_0 { d: F16::from_f32(quants[0].d), qs: quants[0].qs }.as_bytes());
     }
 }
 

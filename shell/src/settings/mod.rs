@@ -86,7 +86,7 @@ const SETTINGS: [Setting; 15] = [
         "texts that end an answer; \\n is a new line",
     ),
     setting(Key::NCtx, "n_ctx", "", "how many tokens the context holds"),
-    setting(Key::Kv, "kv", "f16 or f32", "the floats that the context is kept in"),
+    setting(Key::Kv, "kv", "f16, f32 or q8_0", "what the context is kept in"),
     setting(Key::Speculative, "speculative", "off or lookup", "read ahead what came last time"),
 ];
 
@@ -222,7 +222,7 @@ impl Settings {
             Key::Stop => self.stop = texts(text)?,
             Key::NCtx => self.n_ctx = number(text, self.n_ctx_min()..=self.n_ctx_max)?,
             Key::Kv => {
-                self.kv = [KvType::F16, KvType::F32].into_iter().find(|kv| kv.to_string() == text)?;
+                self.kv = KvType::ALL.into_iter().find(|kv| kv.to_string() == text)?;
             }
             Key::Speculative => {
                 self.looks_up = match text {
@@ -333,7 +333,7 @@ mod tests {
             ("stop \"open", "\"TEXT\" \"TEXT\" ..., or none"),
             ("n_ctx 63", "64 to 8192"),
             ("n_ctx 8193", "64 to 8192"),
-            ("kv q8_0", "f16 or f32"),
+            ("kv q4_0", "f16, f32 or q8_0"),
             ("speculative on", "off or lookup"),
         ] {
             let error = settings.set(arguments).unwrap_err();

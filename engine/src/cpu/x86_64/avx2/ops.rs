@@ -33,11 +33,14 @@ pub(in crate::cpu::x86_64) fn quantize_q8_1(x: &[f32], out: &mut [BlockQ8_1]) {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(in crate::cpu::x86_64) fn keep(kv_type: KvType, x: &[f32], out: &mut [u8]) {
-    if kv_type != KvType::F16 || !x.len().is_multiple_of(LANES) {
-        return generic::keep(kv_type, x, out);
-    }
-    for (x, out) in x.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
-        store_f16(out, load_f32(x));
+    match kv_type {
+        KvType::F16 if x.len().is_multiple_of(LANES) => {
+            for (x, out) in x.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
+                store_f16(out, load_f32(x));
+            }
+        }
+        KvType::Q8_0 => generic::keep_q8_0(x, out, |x, out| quantize_q8_1(x, out)),
+        _ => generic::keep(kv_type, x, out),
     }
 }
 

@@ -11,11 +11,11 @@ use core::arch::x86_64::*;
 use zerocopy::little_endian::F32;
 
 use super::ops::exp;
-use super::vectors::{LANES, largest, load_f16_le, load_f32, load_f32_le, store_f32, sum};
+use super::vectors::{LANES, largest, load_f16_le, load_f32, load_f32_le, load_i8, store_f32, sum};
 use crate::cpu::attention::{BLOCK, Found, KeysValues, Queries};
 use crate::cpu::generic;
 use crate::kv_cache::KvType;
-use crate::quant::{F16, blocks};
+use crate::quant::{BlockQ8_0, F16, QK, blocks};
 
 /// Queries that are few.
 const FEW: usize = 8;
@@ -40,6 +40,10 @@ pub(in crate::cpu::x86_64) fn attend(
         KvType::F32 => {
             let (keys, values) = (blocks::<F32>(keys).as_chunks().0, blocks::<F32>(values).as_chunks().0);
             attend_rows(queries, keys, values, |floats| [load_f32_le(floats)], scratch, found);
+        }
+        KvType::Q8_0 => {
+            let (keys, values) = (blocks(keys), blocks(values));
+            attend_rows(queries, keys, values, |block| widen_q8_0(block), scratch, found);
         }
     }
 }
@@ -90,6 +94,21 @@ fn attend_rows<C, const PER: usize>(
             many::add_products(scores, BLOCK, values_scratch, n_embd_head, sums);
         }
     }
+}
+
+/// Return the 32 floats of a block.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn widen_q8_0(block: &BlockQ8_0) -> [__m256; QK / LANES] {
+    let scale = _mm256_cvtph_ps(_mm_cvtsi32_si128(i32::from(u16::from_le_bytes(block.d.0))));
+    let scale = _mm256_broadcastss_ps(_mm256_castps256_ps128(scale));
+    let quants = load_i8(&block.qs);
+    let (low, high) = (_mm256_castsi256_si128(quants), _mm256_extracti128_si256::<1>(quants));
+    let eights = [low, _mm_unpackhi_epi64(low, low), high, _mm_unpackhi_epi64(high, high)];
+    let mut out = [_mm256_setzero_ps(); QK / LANES];
+    for (out, eight) in out.iter_mut().zip(eights) {
+        *out = _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)));
+    }
+    out
 }
 
 /// Return `floats` as the vectors that stand against a chunk.

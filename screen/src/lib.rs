@@ -1,4 +1,4 @@
-//! A terminal on pixels: what a machine's framebuffer shows of a conversation, and what its keyboard types.
+//! A terminal on pixels: what a machine's framebuffer shows of a conversation, and what its keyboards type.
 //!
 //! 1. **Everything is a slice.** The framebuffer is bytes with a [`Layout`]; where they come from is the caller's business. So all
 //!    of this is tested on the host, pixel by pixel.
@@ -27,7 +27,7 @@ mod tests;
 use alloc::vec;
 use alloc::vec::Vec;
 
-pub use keys::{Keys, UnknownKeymap};
+pub use keys::{Keys, UnknownKeymap, UsbKeyboard};
 pub use pixels::{Channel, Layout, Unsupported};
 pub use report::Report;
 

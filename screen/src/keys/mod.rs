@@ -1,6 +1,9 @@
-//! From a keyboard's scancodes to what a terminal would send for them: text, control characters, and the sequences of xterm.
+//! From keys to what a terminal would send for them: text, control characters, and the sequences of xterm.
 //!
-//! The scancodes are those of set 1, as a PC's keyboard controller translates them. Dead keys come as the mark alone.
+//! Keys come as scancodes of set 1, as a PC's keyboard controller translates them, or from USB keyboards as the reports of
+//! [`usb_keyboard`]. Dead keys come as the mark alone.
+
+mod usb_keyboard;
 
 use alloc::collections::VecDeque;
 use core::fmt;
@@ -9,7 +12,11 @@ use pc_keyboard::layouts::{
     AnyLayout, Azerty, Colemak, DVP104Key, De105Key, Dvorak104Key, FiSe105Key, Jis109Key, No105Key, Uk105Key,
     Us104Key,
 };
-use pc_keyboard::{DecodedKey, EventDecoder, HandleControl, KeyCode, KeyState, ScancodeSet, ScancodeSet1};
+use pc_keyboard::{
+    DecodedKey, EventDecoder, HandleControl, KeyCode, KeyEvent, KeyState, ScancodeSet, ScancodeSet1,
+};
+
+pub use usb_keyboard::UsbKeyboard;
 
 /// The layouts by their names, the usual one first.
 const KEYMAPS: [(&str, AnyLayout); 11] = [
@@ -37,13 +44,15 @@ impl fmt::Display for UnknownKeymap<'_> {
     }
 }
 
-/// Turns scancodes into typed bytes.
+/// Turns what is done with the keys of all keyboards into typed bytes.
 pub struct Keys {
     scancodes: ScancodeSet1,
     decoder: EventDecoder<AnyLayout>,
     shift: bool,
     alt: bool,
     ctrl: bool,
+    caps_lock: bool,
+    num_lock: bool,
     typed: VecDeque<u8>,
 }
 
@@ -72,16 +81,26 @@ impl Keys {
             shift: false,
             alt: false,
             ctrl: false,
+            caps_lock: false,
+            num_lock: true, // as the decoder begins
             typed: VecDeque::new(),
         }
     }
 
-    /// Take in a byte from the keyboard.
+    /// Take in a byte from the keyboard behind the PC's keyboard controller.
     pub fn press(&mut self, scancode: u8) {
         // Neither a key that is not known nor the middle of a key's code is anything to act upon.
-        let Ok(Some(event)) = self.scancodes.advance_state(scancode) else { return };
+        if let Ok(Some(event)) = self.scancodes.advance_state(scancode) {
+            self.take_in(event);
+        }
+    }
+
+    /// Take in that a key was pressed or let go.
+    fn take_in(&mut self, event: KeyEvent) {
         let held = event.state == KeyState::Down;
         match event.code {
+            KeyCode::CapsLock => self.caps_lock ^= held,
+            KeyCode::NumpadLock => self.num_lock ^= held,
             KeyCode::LShift | KeyCode::RShift => self.shift = held,
             KeyCode::LControl | KeyCode::RControl => self.ctrl = held,
             // The right one is AltGr, which makes characters.
@@ -96,6 +115,11 @@ impl Keys {
             Some(DecodedKey::RawKey(key)) => self.raw(key),
             None => {}
         }
+    }
+
+    /// Return which lights of a keyboard are to be on: bit 0 for Num Lock, bit 1 for Caps Lock (HID 1.11, B.1).
+    pub fn lights(&self) -> u8 {
+        u8::from(self.num_lock) | u8::from(self.caps_lock) << 1
     }
 
     /// Return the next byte that was typed.

@@ -1,4 +1,4 @@
-//! The person's terminal: the serial line, the screen and the keyboard as the shell's one [`Terminal`].
+//! The person's terminal: the serial line, the screen and the keyboards as the shell's one [`Terminal`].
 //!
 //! Each may be missing. What is written goes to both, and what is typed anywhere goes to one conversation. Input is polled. While nothing
 //! comes the core halts for some milliseconds at a time, so that a chat that waits costs next to nothing.
@@ -6,12 +6,13 @@
 use alloc::collections::VecDeque;
 use core::{fmt, iter};
 
-use screen::Screen;
+use screen::{Keys, Screen};
 use shell::{ScreenSize, Terminal};
 
 use crate::arch::apic::Apic;
-use crate::drivers::keyboard::Keyboard;
+use crate::drivers::ps2::Ps2Keyboard;
 use crate::drivers::serial::Serial;
+use crate::drivers::usb::Usb;
 
 /// What asks a terminal for the cursor's position (ECMA-48 8.3.35, DSR).
 const ASK_FOR_POSITION: &str = "\x1b[6n";
@@ -23,7 +24,7 @@ const KEY_PATIENCE_MS: u32 = 20;
 pub(crate) struct Console {
     serial: Option<Serial>,
     screen: Option<Screen<'static>>,
-    keyboard: Option<Keyboard>,
+    keyboards: Keyboards,
     apic: Apic,
     /// Whether the last key was one of the keyboard's: who types there looks at the screen.
     at_keyboard: bool,
@@ -31,20 +32,47 @@ pub(crate) struct Console {
     typed: VecDeque<u8>,
 }
 
+/// All keyboards: what is done with a key means the same on each, and Shift on one is held for the others as well.
+pub(crate) struct Keyboards {
+    /// What the keys mean.
+    pub(crate) keys: Keys,
+    pub(crate) ps2: Option<Ps2Keyboard>,
+    pub(crate) usb: Usb,
+}
+
+impl Keyboards {
+    /// Return whether there is a keyboard, or a place where one can be plugged in.
+    fn is_there(&self) -> bool {
+        self.ps2.is_some() || self.usb.is_there()
+    }
+
+    /// Return the next byte that was typed if there is one.
+    fn try_read(&mut self) -> Option<u8> {
+        let Self { keys, ps2, usb } = self;
+        keys.typed().or_else(|| {
+            if let Some(ps2) = ps2 {
+                ps2.poll(keys);
+            }
+            usb.poll(keys);
+            keys.typed()
+        })
+    }
+}
+
 impl Console {
     /// Return the console over these devices, on a core that waits by this APIC.
     pub(crate) fn new(
         serial: Option<Serial>,
         screen: Option<Screen<'static>>,
-        keyboard: Option<Keyboard>,
+        keyboards: Keyboards,
         apic: Apic,
     ) -> Self {
-        Self { serial, screen, keyboard, apic, at_keyboard: false, typed: VecDeque::new() }
+        Self { serial, screen, keyboards, apic, at_keyboard: false, typed: VecDeque::new() }
     }
 
     /// Return whether there is a device at all.
     fn is_there(&self) -> bool {
-        self.serial.is_some() || self.keyboard.is_some() || self.screen.is_some()
+        self.serial.is_some() || self.keyboards.is_there() || self.screen.is_some()
     }
 
     /// Halt until something may have been typed, or a key may have waited.
@@ -65,7 +93,7 @@ impl Console {
         if let Some(byte) = self.serial.as_mut().and_then(Serial::try_read) {
             self.at_keyboard = false;
             self.typed.push_back(byte);
-        } else if let Some(byte) = self.keyboard.as_mut().and_then(Keyboard::try_read) {
+        } else if let Some(byte) = self.keyboards.try_read() {
             self.at_keyboard = true;
             self.typed.push_back(byte);
         }

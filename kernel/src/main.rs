@@ -33,10 +33,11 @@ use arch::gdt::{self, ExceptionStack, Segments};
 use arch::tsc::Tsc;
 use arch::{features, idt, stack};
 use boot::BootInfo;
-use console::Console;
+use console::{Console, Keyboards};
 use drivers::framebuffer::Framebuffer;
-use drivers::keyboard::Keyboard;
+use drivers::ps2::Ps2Keyboard;
 use drivers::serial::Serial;
+use drivers::usb::{Controllers, Usb};
 use engine::cpu::Kernels;
 use memory::{Memory, heap};
 use screen::Keys;
@@ -47,7 +48,7 @@ use smp::{Cores, wake};
 const STACK_BYTES: u64 = 512 * 1024;
 
 /// The command line's words that are the kernel's own; the shell takes the others.
-const OWN_OPTIONS: [&str; 7] = ["baud", "cores", "initrd", "isa", "keymap", "log", "selftest"];
+const OWN_OPTIONS: [&str; 8] = ["baud", "cores", "initrd", "isa", "keymap", "log", "selftest", "usb"];
 
 /// The machine, made ours.
 struct Kernel {
@@ -82,6 +83,7 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
         serial.listen(&apic);
     }
     let framebuffer = boot.framebuffer.as_ref().map(|found| Framebuffer::map(&mut memory, found));
+    let controllers = if uses_usb(&boot) { Controllers::find(&mut memory) } else { Controllers::default() };
     let n_cores = boot.option("cores").map_or(usize::MAX, n_cores);
     let arrived = wake::wake(&boot.other_cores, n_cores, &mut memory, &apic, &clock);
     memory.fill_heap();
@@ -97,7 +99,10 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
             ::log::warn!("{unknown}; it is us now");
             Keys::default()
         });
-    let console = Console::new(serial, screen, Keyboard::open(keys), apic);
+    // The firmware's keyboard ends where USB is taken from it, so that one is looked for afterwards.
+    let usb = Usb::open(controllers, clock);
+    let keyboards = Keyboards { keys, ps2: Ps2Keyboard::open(), usb };
+    let console = Console::new(serial, screen, keyboards, apic);
     let kernel = Box::leak(Box::new(Kernel { boot, clock, cores, console }));
     // SAFETY: the stack is new and nobody else's.
     unsafe { stack::switch(stack, main, kernel) }
@@ -118,6 +123,18 @@ fn kernels(isa: &str) -> &'static Kernels {
         ::log::warn!("isa={isa}: {why}; it is {} now", kernels.isa());
         kernels
     })
+}
+
+/// Return whether USB is to be taken from the firmware, as the command line says.
+fn uses_usb(boot: &BootInfo) -> bool {
+    match boot.option("usb") {
+        None | Some("on") => true,
+        Some("off") => false,
+        Some(other) => {
+            ::log::warn!("usb={other} is neither on nor off; it is on now");
+            true
+        }
+    }
 }
 
 /// Let the serial line be as fast as the command line says.

@@ -1,12 +1,12 @@
 //! A screen and a keyboard before a virtual machine: types keys and reads what the screen shows, through QEMU's monitor.
 //!
-//! QEMU's manual, "QEMU Monitor": `sendkey` presses a key of the PS/2 keyboard, `screendump` writes the screen as a picture. The
+//! QEMU's manual, "QEMU Monitor": `sendkey` presses a key of the keyboard, `screendump` writes the screen as a picture. The
 //! text is read from the pixels by the glyphs that the kernel draws with.
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,11 @@ pub struct Desk {
 impl Desk {
     /// Start `machine`.
     pub fn boot(machine: &Machine) -> Result<Self> {
-        let mut qemu = machine.command();
+        Self::start(machine.command())
+    }
+
+    /// Start `qemu`, the command of such a machine with more devices than others.
+    pub fn start(mut qemu: Command) -> Result<Self> {
         // The monitor repeats each letter of a command, which nobody needs to see.
         let mut qemu = qemu
             .stdin(Stdio::piped())

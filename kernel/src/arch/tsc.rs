@@ -38,6 +38,27 @@ impl Tsc {
             .unwrap_or((1_000_000_000, Source::Guess));
         Self { entry, hz, source }
     }
+
+    /// Look until it is `done`, for some milliseconds at most, and return whether it is.
+    pub(crate) fn wait_until(&self, limit_ms: u64, mut done: impl FnMut() -> bool) -> bool {
+        let deadline_ns = self.now_ns() + limit_ms * 1_000_000;
+        loop {
+            // The clock first: who was not running for long looks once more.
+            let is_late = self.now_ns() >= deadline_ns;
+            if done() {
+                return true;
+            }
+            if is_late {
+                return false;
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Do nothing for some milliseconds.
+    pub(crate) fn pause(&self, milliseconds: u64) {
+        self.wait_until(milliseconds, || false);
+    }
 }
 
 impl Clock for Tsc {

@@ -1,5 +1,7 @@
-//! Devices, one file each.
+//! Devices, one file or folder each.
 
 pub(crate) mod framebuffer;
-pub(crate) mod keyboard;
+pub(crate) mod pci;
+pub(crate) mod ps2;
 pub(crate) mod serial;
+pub(crate) mod usb;

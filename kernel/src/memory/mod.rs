@@ -13,6 +13,7 @@
 //! Nothing is mapped in the lower half, so a null pointer and its neighbours fault. All of this is built once at boot; then
 //! [`Memory`] is given up and only the heap changes.
 
+pub(crate) mod dma;
 pub(crate) mod frames;
 pub(crate) mod heap;
 mod paging;
@@ -26,6 +27,7 @@ use x86_64::{PhysAddr, VirtAddr};
 
 use crate::arch::core_entry;
 use crate::boot::{BootInfo, RegionKind};
+use dma::DmaPage;
 use frames::Frames;
 use paging::AddressSpace;
 pub(crate) use paging::{image_physical_as_linked, set_up_core};
@@ -91,10 +93,20 @@ impl Memory {
         VirtAddr::new(top)
     }
 
+    /// Return a page to be shared with a device; `None` if no memory is left. The lowest are given first, below 4 GiB.
+    pub(crate) fn new_dma_page(&mut self) -> Option<DmaPage> {
+        self.frames.take().map(DmaPage::new)
+    }
+
     /// Map the page that holds a device's registers, uncached.
     pub(crate) fn map_device(&mut self, frame: PhysFrame<Size4KiB>) -> NonNull<u8> {
         let start = frame.start_address().as_u64();
-        self.map_physical(&(start..start + PAGE_BYTES), paging::UNCACHED)
+        self.map_registers(&(start..start + PAGE_BYTES))
+    }
+
+    /// Map a device's registers, uncached.
+    pub(crate) fn map_registers(&mut self, range: &Range<u64>) -> NonNull<u8> {
+        self.map_physical(range, paging::UNCACHED)
     }
 
     /// Map what the firmware has left in memory, to be read.

@@ -6,6 +6,7 @@ mod cores;
 mod damage;
 mod fault;
 mod iso;
+mod keyboard;
 mod menu;
 mod screen;
 mod usb;

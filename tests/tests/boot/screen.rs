@@ -1,22 +1,29 @@
-//! A machine with a screen and a keyboard and nothing else, as most machines are: a person types, and reads the answer.
+//! A machine with a screen and a keyboard and nothing else, as most machines are: a person types, and reads the answer. The keyboard
+//! is a PS/2 one, unless a test says otherwise.
 //!
 //! What the screen shows is read from its pixels. Where Limine is not at hand, this says SKIPPED and why.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use boot_tests::{Core, LIMIT_MS, iso, machine, model};
+use boot_tests::{Core, LIMIT_MS, iso, machine, model, ovmf};
 use tools::desk::Desk;
-use tools::qemu::{Boot, Console, Machine, Medium};
+use tools::qemu::{Boot, Console, Machine, Medium, Ovmf};
 
+use crate::keyboard::with_usb;
 use crate::menu::models;
 
 const LIMIT: Duration = Duration::from_millis(LIMIT_MS);
 
-/// Start a machine without a serial port from `iso`.
+/// Return a machine without a serial port that boots from `iso`, by UEFI if it is given.
+fn desk(iso: PathBuf, ovmf: Option<Ovmf>) -> Machine {
+    let boot = Boot::Image { image: iso, medium: Medium::Cd, ovmf };
+    Machine { memory_mib: 1024, console: Console::Desk, ..machine(boot) }
+}
+
+/// Start such a machine by BIOS.
 fn boot(iso: PathBuf) -> Desk {
-    let boot = Boot::Image { image: iso, medium: Medium::Cd, ovmf: None };
-    Desk::boot(&Machine { memory_mib: 1024, console: Console::Desk, ..machine(boot) }).unwrap()
+    Desk::boot(&desk(iso, None)).unwrap()
 }
 
 #[test]
@@ -24,7 +31,24 @@ fn a_question_typed_at_the_keyboard_is_answered_on_the_screen() {
     let dir = tempfile::tempdir().unwrap();
     let Some(iso) = iso(dir.path(), "", &[model().into()], "conversation at the keyboard") else { return };
     let _core = Core::wait_for_one();
-    let mut desk = boot(iso);
+    ask_and_leave(boot(iso));
+}
+
+/// The firmware has used the controller before, and the keyboard with it.
+#[test]
+fn a_question_typed_at_a_usb_keyboard_behind_a_hub_is_answered_on_the_screen() {
+    let dir = tempfile::tempdir().unwrap();
+    let test = "conversation at a USB keyboard";
+    let Some(iso) = iso(dir.path(), "", &[model().into()], test) else { return };
+    let Some(ovmf) = ovmf(dir.path(), test) else { return };
+    let _core = Core::wait_for_one();
+    let devices = ["usb-hub,port=1", "usb-kbd,port=1.3"];
+    ask_and_leave(Desk::start(with_usb(desk(iso, Some(ovmf)).command(), &devices)).unwrap());
+}
+
+/// Type a question at the prompt, read the answer, and leave.
+#[track_caller]
+fn ask_and_leave(mut desk: Desk) {
     let start = desk.wait_for(">>> █", LIMIT).unwrap();
     assert!(start[0].starts_with("bootlm "), "{start:?}");
     assert!(start.iter().any(|row| row.contains("by Limine ")), "{start:?}");

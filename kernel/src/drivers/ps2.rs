@@ -1,6 +1,6 @@
 //! A PS/2 keyboard behind the PC's keyboard controller (Intel 8042), polled.
 //!
-//! Laptops have one, and so have virtual machines; firmware that still knows how makes a USB keyboard look like one. Everything is
+//! Laptops have one, and so have virtual machines; firmware may make a USB keyboard look like one until [`super::usb`] takes it. Everything is
 //! waited for with a limit, since a machine may have half of it or nothing. What the keys mean is [`screen::Keys`]'s business.
 
 use screen::Keys;
@@ -39,11 +39,11 @@ const PATIENCE: usize = 100_000;
 const MAX_WAITING: usize = 32;
 
 /// A keyboard, or at least a place where one can be plugged in.
-pub(crate) struct Keyboard(Keys);
+pub(crate) struct Ps2Keyboard;
 
-impl Keyboard {
-    /// Return the keyboard whose codes `keys` decodes; `None` if no controller answers.
-    pub(crate) fn open(keys: Keys) -> Option<Self> {
+impl Ps2Keyboard {
+    /// Return the keyboard; `None` if no controller answers.
+    pub(crate) fn open() -> Option<Self> {
         if status() == NOTHING {
             return None;
         }
@@ -59,19 +59,18 @@ impl Keyboard {
         if write(ENABLE_SCANNING).is_some() {
             wait_for_byte();
         }
-        Some(Self(keys))
+        Some(Self)
     }
 
-    /// Return the next byte that was typed if there is one.
-    pub(crate) fn try_read(&mut self) -> Option<u8> {
+    /// Let `keys` have what the keyboard sent.
+    pub(crate) fn poll(&mut self, keys: &mut Keys) {
         for _ in 0..MAX_WAITING {
             match read() {
-                Some((byte, status)) if status & FROM_MOUSE == 0 => self.0.press(byte),
+                Some((byte, status)) if status & FROM_MOUSE == 0 => keys.press(byte),
                 Some(_) => {}
                 None => break,
             }
         }
-        self.0.typed()
     }
 }
 

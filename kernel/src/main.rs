@@ -21,27 +21,30 @@ mod panic;
 mod power;
 mod selftest;
 mod smp;
+mod step;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
 use arch::apic::Apic;
 use arch::entropy::HardwareEntropy;
 use arch::gdt::{self, ExceptionStack, Segments};
 use arch::tsc::Tsc;
-use arch::{features, idt, stack};
+use arch::{idt, machine_check, stack};
 use boot::BootInfo;
 use console::{Console, Keyboards};
+use drivers::acpi::power::Power;
 use drivers::framebuffer::Framebuffer;
 use drivers::ps2::Ps2Keyboard;
 use drivers::serial::Serial;
 use drivers::usb::{Controllers, Usb};
 use engine::cpu::Kernels;
+use engine::platform::Workers;
 use memory::{Memory, heap};
 use screen::Keys;
-use shell::{Ending, Host, Machine, ModelFile, Options};
+use shell::{Ending, Host, Keeper, Machine, ModelFile, Options};
 use smp::{Cores, wake};
 
 /// The stack of a core that computes. The engine keeps its buffers in the heap, so this is ample.
@@ -56,6 +59,7 @@ struct Kernel {
     clock: Tsc,
     cores: &'static Cores,
     console: Console,
+    power: Power,
 }
 
 /// Make the machine ours: exceptions are reported, the clock runs, memory is in our own page tables. Then call [`main`].
@@ -65,6 +69,8 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     arch::set_core_number(0);
     gdt::load_early();
     idt::load();
+    machine_check::enable();
+    step::begin(format_args!("taking the machine over"));
     let mut serial = Serial::open().ok();
     let clock = Tsc::since(entry_tsc);
     log::begin(&clock);
@@ -85,7 +91,8 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     let framebuffer = boot.framebuffer.as_ref().map(|found| Framebuffer::map(&mut memory, found));
     let controllers = if uses_usb(&boot) { Controllers::find(&mut memory) } else { Controllers::default() };
     let n_cores = boot.option("cores").map_or(usize::MAX, n_cores);
-    let arrived = wake::wake(&boot.other_cores, n_cores, &mut memory, &apic, &clock);
+    let arrived = wake::wake(&boot, n_cores, &mut memory, &apic, &clock);
+    let power = Power::find(boot.rsdp, &mut memory);
     memory.fill_heap();
     ::log::info!("heap: {} bytes; the clock runs at {clock}", heap::free_bytes());
 
@@ -103,7 +110,7 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     let usb = Usb::open(controllers, clock);
     let keyboards = Keyboards { keys, ps2: Ps2Keyboard::open(), usb };
     let console = Console::new(serial, screen, keyboards, apic);
-    let kernel = Box::leak(Box::new(Kernel { boot, clock, cores, console }));
+    let kernel = Box::leak(Box::new(Kernel { boot, clock, cores, console, power }));
     // SAFETY: the stack is new and nobody else's.
     unsafe { stack::switch(stack, main, kernel) }
 }
@@ -148,21 +155,35 @@ fn set_baud_rate(serial: &mut Serial, baud: &str) {
 
 /// Use the machine: for a self-test or a conversation. Then power off, or start again.
 extern "C" fn main(kernel: &'static mut Kernel) -> ! {
-    let &mut Kernel { ref boot, ref clock, cores, ref mut console } = kernel;
+    let &mut Kernel { ref boot, ref clock, cores, ref mut console, ref power } = kernel;
     let ending = match boot.option("selftest") {
         Some(name) => {
-            selftest::run(name, cores, clock, console);
+            selftest::run(name, boot, cores, clock, console);
             Ending::Done
         }
         None => talk(boot, clock, cores, console),
     };
-    if ending == Ending::Done && !features::hypervisor() {
-        let _ = writeln!(console, "bootlm has ended; the machine can be switched off.");
-    }
     console.flush();
-    match ending {
-        Ending::Done => power::off(),
-        Ending::Reboot => power::reset(),
+    if ending == Ending::Reboot {
+        power::reset(power);
+    }
+    power::off(power);
+    let _ = writeln!(console, "bootlm has ended; the machine can be switched off.");
+    console.flush();
+    arch::halt()
+}
+
+/// The kernel, as the shell tells it what it does.
+struct Guard<'k>(&'k Cores);
+
+impl Keeper for Guard<'_> {
+    fn begin(&self, what: fmt::Arguments<'_>) {
+        step::begin(what);
+    }
+
+    fn set_writable(&self, bytes: &[u8], writable: bool) {
+        memory::set_writable(bytes, writable);
+        self.0.run(&|_| memory::forget_translations());
     }
 }
 
@@ -177,6 +198,7 @@ fn talk(boot: &BootInfo, clock: &Tsc, cores: &Cores, console: &mut Console) -> E
     let _ = console.write_str(&log::at_start(boot.option("log")));
 
     let machine = Machine {
+        keeper: &Guard(cores),
         clock,
         workers: cores,
         kernels: boot.option("isa").map_or_else(Kernels::detect, kernels),

@@ -2,29 +2,46 @@
 
 use core::arch::x86_64::*;
 use core::fmt::Write;
+use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use engine::platform::{Clock, Workers};
+use x86_64::structures::DescriptorTablePointer;
 
 use crate::arch::core_entry::MAX_OTHERS;
 use crate::arch::features;
 use crate::arch::tsc::Tsc;
+use crate::boot::BootInfo;
 use crate::console::Console;
-use crate::smp::Cores;
+use crate::memory::DIRECT_MAP;
+use crate::smp::{self, Cores};
+use crate::step;
 
 /// Run the self-test of this name. An unknown name is said and is no failure.
-pub(crate) fn run(name: &str, cores: &Cores, clock: &Tsc, console: &mut Console) {
+pub(crate) fn run(name: &str, boot: &BootInfo, cores: &Cores, clock: &Tsc, console: &mut Console) {
+    step::begin(format_args!("selftest={name}"));
     let result = match name {
         "cpu" => cpu(console),
         "cores" => meet(cores, clock, console),
         "page-fault" => page_fault(),
         "ap-fault" => fault_on_other_core(cores),
         "stack-overflow" => stack_overflow(0),
+        "double-fault" => double_fault(),
         "oom" => out_of_memory(),
+        "write-text" => write_to(run as *mut u8),
+        "write-text-as-data" => write_to((DIRECT_MAP + boot.kernel_physical) as *mut u8),
+        "write-model" => write_to(
+            boot.modules
+                .first()
+                .map_or(ptr::null_mut(), |module| (DIRECT_MAP + module.range.start) as *mut u8),
+        ),
+        "execute-heap" => execute_heap(),
+        "hang" => hang(cores),
         _ => {
             writeln!(
                 console,
-                "selftest={name} is not known; there are: cpu, cores, page-fault, ap-fault, stack-overflow, oom"
+                "selftest={name} is not known; there are: cpu, cores, page-fault, ap-fault, stack-overflow, \
+                 double-fault, oom, hang, write-text, write-text-as-data, write-model, execute-heap"
             )
         }
     };
@@ -111,6 +128,46 @@ fn page_fault() -> core::fmt::Result {
     // SAFETY: it is not safe, and meant so: the read faults before it yields anything.
     let byte = unsafe { unmapped.read_volatile() };
     panic!("the page fault self-test read {byte:#x} from an address that should not be mapped");
+}
+
+/// Fault where the processor finds no way to report it: in an interrupt table that ends before the page fault's entry, and then before
+/// that of the general protection fault which comes of it.
+fn double_fault() -> core::fmt::Result {
+    let whole = x86_64::instructions::tables::sidt();
+    let limit = size_of::<u128>() as u16 * 9 - 1; // up to the double fault's entry
+    // SAFETY: the table is the one in use, and what is left out of it is left out on purpose.
+    unsafe { x86_64::instructions::tables::lidt(&DescriptorTablePointer { limit, ..whole }) };
+    page_fault()
+}
+
+/// Let the last core never come to an end.
+fn hang(cores: &Cores) -> core::fmt::Result {
+    smp::set_limit(2_000_000_000);
+    let last = cores.count() - 1;
+    assert!(last > 0, "the hang self-test needs a second core");
+    cores.run(&|core| {
+        while core == last {
+            core::hint::spin_loop();
+        }
+    });
+    panic!("the hang self-test went on without core {last}");
+}
+
+/// Write to where nobody may.
+fn write_to(address: *mut u8) -> core::fmt::Result {
+    // SAFETY: it is not safe, and meant so: the write faults before anything is changed.
+    unsafe { address.write_volatile(0) };
+    panic!("the self-test wrote to {address:?}");
+}
+
+/// Run an instruction that lies in the heap.
+fn execute_heap() -> core::fmt::Result {
+    const RETURN: u8 = 0xc3;
+    let code = core::hint::black_box(alloc::vec![RETURN; 16]);
+    // SAFETY: it is not safe, and meant so: fetching the instruction faults.
+    let function = unsafe { core::mem::transmute::<*const u8, extern "C" fn()>(code.as_ptr()) };
+    function();
+    panic!("the self-test ran code in the heap");
 }
 
 /// Use the stack up, some 500 bytes a call.

@@ -48,7 +48,7 @@ mod utf8;
 
 pub use answer::answer;
 pub use options::{Options, option};
-pub use terminal::{Host, Machine, ModelFile, ScreenSize, Terminal};
+pub use terminal::{Host, Keeper, Machine, ModelFile, ScreenSize, Terminal};
 
 use console::Console;
 use editor::LineEditor;
@@ -129,6 +129,8 @@ pub fn run(
                     times.push(("weights", machine.clock.now_ns() - start_ns));
                 }
                 let model = &shelf.models[index];
+                    let name = shelf.models[index].file_name();
+                    machine.keeper.begin(format_args!("{name}: interleaving the weights"));
                 let times = mem::take(&mut times);
                 let started = model.start(&mut console, machine, times, options, |console, chat| {
                     if shelf.models.len() > 1 {

@@ -33,11 +33,13 @@ pub(crate) fn interleave(
     let mut bytes_before = 0;
     for file in &mut files {
         let file_bytes = file.bytes.len();
+        machine.keeper.set_writable(file.bytes, true);
         gguf::interleave(file.bytes, machine.workers, machine.kernels, &mut |done, all| {
             // Bytes times bytes are more than 64 bits.
             let done_bytes = (done as u128 * file_bytes as u128 / all.max(1) as u128) as usize;
             bar.update(bytes_before + done_bytes, all_bytes);
         });
+        machine.keeper.set_writable(file.bytes, false);
         bytes_before += file_bytes;
     }
     bar.end();

@@ -133,13 +133,16 @@ impl<'f> Candidate<'f> {
             fitting_n_ctx(hparams, n_workers, other_bytes, (machine.free_memory)(), most)
         };
 
+        let begin = |what| machine.keeper.begin(format_args!("{}: {what}", self.file_name));
         let start_ns = now_ns();
+        begin("making the tokenizer");
         fitting(tokenizer::memory_required(&self.gguf))?;
         let tokenizer = Tokenizer::load(&self.gguf).map_err(|error| error.to_string())?;
         let template = ChatTemplate::of(&self.gguf, &tokenizer).map_err(|error| error.to_string())?;
         times.push(("tokenizer", now_ns() - start_ns));
 
         let start_ns = now_ns();
+        begin("making the context");
         let n_ctx = fitting(0)?;
         let Machine { workers, kernels, .. } = *machine;
         let session = Session::with_kernels(&self.model, workers, n_ctx, KvType::default(), kernels)
@@ -151,7 +154,9 @@ impl<'f> Candidate<'f> {
         let total_ns = times.iter().map(|(_, ns)| ns).sum();
         let times: Vec<_> = times.iter().map(|(what, ns)| format!("{what} {}", seconds(*ns))).collect();
         writeln!(console, "ready in {} s: {}", seconds(total_ns), times.join(", "));
-        let mut chat = Chat::new(machine, &self.gguf, &self.model, &tokenizer, template, session);
+        begin("waiting for a person");
+        let mut chat =
+            Chat::new(machine, self.file_name, &self.gguf, &self.model, &tokenizer, template, session);
         self.set_up(console, &mut chat, options);
         Ok(conversation(console, &mut chat))
     }

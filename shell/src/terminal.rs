@@ -3,6 +3,7 @@
 //! The kernel implements [`Terminal`] over its serial port, `bootlm chat` over a raw tty, the tests over a script.
 
 use alloc::string::String;
+use core::fmt;
 
 use engine::cpu::Kernels;
 use engine::platform::{Clock, Entropy, Workers};
@@ -55,8 +56,23 @@ pub struct ModelFile<'a> {
     pub may_change: bool,
 }
 
+/// What a host may want to know of the shell's work, and do about its memory.
+pub trait Keeper {
+    /// The shell begins this, such as `two.gguf: reading 17 tokens`.
+    fn begin(&self, _what: fmt::Arguments<'_>) {}
+
+    /// The bytes of a model file are about to be changed where they lie, or will not be changed any more. They are not before the
+    /// first call.
+    fn set_writable(&self, _bytes: &[u8], _writable: bool) {}
+}
+
+/// Takes no notice.
+impl Keeper for () {}
+
 /// The machine that the engine computes on.
 pub struct Machine<'a> {
+    /// Who is told what the shell does, and guards memory.
+    pub keeper: &'a dyn Keeper,
     /// Time since the host started.
     pub clock: &'a dyn Clock,
     /// The cores.

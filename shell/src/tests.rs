@@ -59,6 +59,7 @@ pub(crate) fn talk_as(
 /// Do `work` on a machine with `free_memory` bytes.
 fn on_machine_with<T>(free_memory: u64, host: Host, work: impl FnOnce(&Machine) -> T) -> T {
     work(&Machine {
+        keeper: &(),
         clock: &TickingClock::default(),
         workers: &OneCore,
         kernels: Kernels::detect(),

@@ -22,6 +22,7 @@ use tools::image::Image;
 use tools::initrd::Initrd;
 use tools::limine::Limine;
 use tools::qemu::{Accelerator, Boot, Console, Machine, Ovmf};
+use tools::symbols::with_symbols;
 
 /// How long a guest may take to say what is expected next. The slowest step, an answer under emulation, takes a tenth of it.
 pub const LIMIT_MS: u64 = 300_000;
@@ -29,12 +30,12 @@ pub const LIMIT_MS: u64 = 300_000;
 /// What the shell shows when it waits for a line.
 const PROMPT: &str = ">>> ";
 
-/// Return the release kernel, built now if it is not up to date.
+/// Return the release kernel with the names of its functions, built now if it is not up to date.
 pub fn kernel() -> &'static Path {
     static KERNEL: OnceLock<PathBuf> = OnceLock::new();
     KERNEL.get_or_init(|| {
         build(&["--release", "--package", "kernel"]);
-        target_dir().join("release/bootlm-kernel")
+        with_symbols(&target_dir().join("release/bootlm-kernel"), &target_dir()).unwrap()
     })
 }
 

@@ -49,6 +49,7 @@ impl ThisHost {
 
     pub(crate) fn machine(&self) -> Machine<'_> {
         Machine {
+            keeper: &(),
             clock: &self.clock,
             workers: &self.workers,
             kernels: self.kernels,

@@ -37,6 +37,7 @@ pub mod quantize;
 pub mod run;
 pub mod screenshot;
 pub mod split;
+pub mod symbols;
 pub mod terminal;
 pub mod tuning;
 mod weights;

@@ -25,6 +25,7 @@ use tools::quantize::{self, QuantizeArgs};
 use tools::run::{self, Door, Firmware};
 use tools::screenshot;
 use tools::split::{self, MergeArgs, SplitArgs};
+use tools::symbols::with_symbols;
 use tools::tuning::Tuning;
 
 /// Get models, build boot images, boot them in QEMU, and talk to a model on this host or measure its speed.
@@ -214,7 +215,7 @@ fn carry_out(command: CliCommand) -> Result<()> {
             limine_dir: source.limine_dir,
             limine_conf: source.limine_conf,
             command_line: source.cmdline,
-            kernel: source.kernel,
+            kernel: with_symbols(&source.kernel, &source.build_dir)?,
             build_dir: source.build_dir,
         }),
         CliCommand::Chat { models, wishes } => {
@@ -234,6 +235,7 @@ fn write_image(source: &Source, output: &Path) -> Result<Vec<PathBuf>> {
     let models = run::models(source.models.clone(), &source.models_dir)?;
     let limine = Limine::find(source.limine_dir.as_deref(), &source.build_dir)?;
     let Source { kernel, limine_conf, cmdline: command_line, .. } = &source;
+    let kernel = &with_symbols(kernel, &source.build_dir)?;
     Image { kernel, limine_conf, models: &models, command_line }.write(&limine, output)?;
     Ok(models)
 }

@@ -10,9 +10,63 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-/// QEMU's exit status after the kernel wrote 0x10 to the debug-exit port, which it does when it reports a fault:
-/// isa-debug-exit makes (value << 1) | 1 of it.
-pub const STATUS_FAULT: i32 = (0x10 << 1) | 1;
+/// What the kernel may report before it stops, as the code that it writes to the debug-exit port then (kernel/src/panic.rs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// A bug that the kernel noticed itself.
+    Panic = 0x10,
+    /// Memory that is not there, or not to be used so.
+    PageFault = 0x11,
+    /// A stack that was too short.
+    StackOverflow = 0x12,
+    /// An exception that could not be reported.
+    DoubleFault = 0x13,
+    /// Any other exception.
+    OtherException = 0x14,
+    /// More memory was needed than there is.
+    OutOfMemory = 0x15,
+    /// A core did not come to the end of its work.
+    Hang = 0x16,
+    /// Somebody outside stopped the kernel.
+    NonMaskableInterrupt = 0x17,
+    /// The processor found something broken.
+    MachineCheck = 0x18,
+    /// A failure while another one was reported.
+    Second = 0x1f,
+}
+
+impl Failure {
+    const ALL: [Self; 10] = [
+        Self::Panic,
+        Self::PageFault,
+        Self::StackOverflow,
+        Self::DoubleFault,
+        Self::OtherException,
+        Self::OutOfMemory,
+        Self::Hang,
+        Self::NonMaskableInterrupt,
+        Self::MachineCheck,
+        Self::Second,
+    ];
+
+    /// What the kernel adds where it is not the first core that failed.
+    const ON_ANOTHER_CORE: i32 = 0x20;
+
+    /// Return QEMU's exit status after this on the first core: isa-debug-exit makes (code << 1) | 1 of it.
+    pub fn status(self) -> i32 {
+        (self as i32) << 1 | 1
+    }
+
+    /// Return QEMU's exit status after this on any other core.
+    pub fn status_on_another_core(self) -> i32 {
+        (self as i32 + Self::ON_ANOTHER_CORE) << 1 | 1
+    }
+
+    /// Return what an exit status tells of.
+    pub fn of_status(status: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| [it.status(), it.status_on_another_core()].contains(&status))
+    }
+}
 
 /// The key that speaks to QEMU instead of the guest where a person types: Ctrl-], as in telnet. QEMU's own choice,
 /// Ctrl-A, is "start of line" in the guest's line editor.

@@ -14,7 +14,7 @@ use crate::accel;
 use crate::image::Image;
 use crate::initrd::Initrd;
 use crate::limine::Limine;
-use crate::qemu::{self, Accelerator, Boot, Console, Machine, Medium, Ovmf};
+use crate::qemu::{Accelerator, Boot, Console, Failure, Machine, Medium, Ovmf};
 
 /// What the shell shows when it waits for the first line: of the conversation, or, with several models, of the menu.
 const PROMPTS: [&[u8]; 2] = [b">>> ", b"Which model? ["];
@@ -74,7 +74,6 @@ pub struct Options {
 
 /// Boot the machine and hold its console until it leaves; return an error unless it left as it was told to.
 pub fn run(options: &Options) -> Result<()> {
-    ensure!(options.kernel.is_file(), "{} is not there; `make run` builds it", options.kernel.display());
     let console = if io::stdin().is_terminal() { Console::Terminal } else { Console::Pipe };
     let boot = options.boot(console)?;
     let accelerator = options.accel.resolve(&options.kernel, options.processors)?;
@@ -92,7 +91,9 @@ pub fn run(options: &Options) -> Result<()> {
     };
     match status.code() {
         Some(0) => Ok(()),
-        Some(qemu::STATUS_FAULT) => bail!("the kernel reported a fault; its report is above"),
+        Some(status) if let Some(failure) = Failure::of_status(status) => {
+            bail!("the kernel reported a failure ({failure:?}); its report is above")
+        }
         _ => bail!("QEMU ended with {status}"),
     }
 }

@@ -1,4 +1,4 @@
-//! What a person sees when the processor stops the kernel: which exception, where, on what address, and the registers.
+//! What a person sees when the processor stops the kernel: which exception, in which function, on what address, and the registers.
 //!
 //! No exception is recoverable here: there is no paging to disk and no other process, so each of them is a fault of the kernel,
 //! the machine or the hypervisor. The decoding follows Intel SDM vol. 3, 6.15.
@@ -7,7 +7,11 @@ use core::fmt;
 
 use x86_64::registers::control::{Cr2, Cr3};
 
-use crate::{memory, panic};
+use super::backtrace::Registers;
+use super::machine_check;
+use super::symbols::Symbol;
+use crate::memory;
+use crate::panic::{self, Failure};
 
 /// The state that [`super::idt`]'s stubs leave on the exception stack, lowest address first.
 #[derive(Debug)]
@@ -37,20 +41,30 @@ pub(crate) struct Frame {
     ss: u64,
 }
 
+const NON_MASKABLE_INTERRUPT: u64 = 2;
+const DOUBLE_FAULT: u64 = 8;
 const PAGE_FAULT: u64 = 14;
+const MACHINE_CHECK: u64 = 18;
 
 /// Report the exception and stop the machine.
 pub(crate) extern "C" fn report(frame: &Frame) -> ! {
-    panic::stop_with(frame)
+    if frame.vector == NON_MASKABLE_INTERRUPT {
+        // One core may have sent it to stop the others, and wants to know where they are.
+        panic::stop_if_reported(frame.rip);
+    }
+    panic::stop_with(frame.failure(), frame, frame.registers())
 }
 
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let vector = self.vector;
-        writeln!(f, "exception {vector}: {} at {:#018x}", name(vector), self.rip)?;
+        writeln!(f, "exception {vector}: {} at {}", name(vector), Symbol(self.rip))?;
         if vector == PAGE_FAULT {
             let address = Cr2::read_raw();
             writeln!(f, "{} {address:#018x}: {}", self.access(), self.page_fault_reason(address))?;
+        }
+        if vector == MACHINE_CHECK {
+            write!(f, "{}", machine_check::Banks)?;
         }
         writeln!(f, "error code {:#x}", self.error_code)?;
         let Self { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, .. } = self;
@@ -61,11 +75,29 @@ impl fmt::Display for Frame {
         writeln!(f, "r12 {r12:016x}  r13 {r13:016x}  r14 {r14:016x}  r15 {r15:016x}")?;
         let Self { cs, ss, rflags, .. } = self;
         let cr3 = Cr3::read().0.start_address();
-        writeln!(f, "cs {cs:#x}  ss {ss:#x}  rflags {rflags:#x}  cr3 {cr3:#x}")
+        write!(f, "cs {cs:#x}  ss {ss:#x}  rflags {rflags:#x}  cr3 {cr3:#x}")
     }
 }
 
 impl Frame {
+    /// Return what a walk to the callers begins with.
+    fn registers(&self) -> Registers {
+        let &Self { rip, rsp, rbp, rbx, r12, r13, r14, r15, .. } = self;
+        Registers { rip, rsp, rbp, rbx, r12_to_r15: [r12, r13, r14, r15] }
+    }
+
+    /// Return what kind of failure this is.
+    fn failure(&self) -> Failure {
+        match self.vector {
+            NON_MASKABLE_INTERRUPT => Failure::NonMaskableInterrupt,
+            DOUBLE_FAULT => Failure::DoubleFault,
+            MACHINE_CHECK => Failure::MachineCheck,
+            PAGE_FAULT if memory::is_stack_guard(Cr2::read_raw()) => Failure::StackOverflow,
+            PAGE_FAULT => Failure::PageFault,
+            _ => Failure::OtherException,
+        }
+    }
+
     /// Return what the instruction was doing when it faulted (error code bits 1 and 4).
     fn access(&self) -> &'static str {
         match (self.error_code >> 4 & 1, self.error_code >> 1 & 1) {

@@ -1,10 +1,16 @@
 //! What this processor is and has, as far as the kernel asks. The engine asks for itself which vector instructions it may use.
 
 use raw_cpuid::{CpuId, CpuIdReaderNative, TopologyType};
+use x86_64::registers::control::Cr4Flags;
 
 /// Return whether the machine is virtual.
 pub(crate) fn hypervisor() -> bool {
     cpuid().get_feature_info().is_some_and(|features| features.has_hypervisor())
+}
+
+/// Return whether machine checks can be reported.
+pub(crate) fn has_machine_check() -> bool {
+    cpuid().get_feature_info().is_some_and(|features| features.has_mce() && features.has_mca())
 }
 
 /// Return whether pages of 1 GiB may be used.
@@ -15,6 +21,18 @@ pub(crate) fn has_1gib_pages() -> bool {
 /// Return whether pages can be marked as not executable.
 pub(crate) fn has_no_execute() -> bool {
     cpuid().get_extended_processor_and_feature_identifiers().is_some_and(|f| f.has_execute_disable())
+}
+
+/// Return what this processor can refuse ring 0 of the lower half: to run its code (SMEP), to touch its data (SMAP); and ring 3, where
+/// nothing runs, to ask for the descriptor tables (UMIP).
+pub(crate) fn guards() -> Cr4Flags {
+    let cpuid = cpuid();
+    let Some(features) = cpuid.get_extended_feature_info() else { return Cr4Flags::empty() };
+    let mut guards = Cr4Flags::empty();
+    guards.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, features.has_smep());
+    guards.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, features.has_smap());
+    guards.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, features.has_umip());
+    guards
 }
 
 /// Return whether AVX2 and FMA are there and the operating system (this one) has enabled their registers.

@@ -3,6 +3,7 @@
 //! Everything here is x86_64 and ring 0. What every core has of its own is in [`gdt`]; the rest is one for all.
 
 pub(crate) mod apic;
+pub(crate) mod backtrace;
 pub(crate) mod core_entry;
 pub(crate) mod entropy;
 mod entry;
@@ -10,9 +11,11 @@ mod exceptions;
 pub(crate) mod features;
 pub(crate) mod gdt;
 pub(crate) mod idt;
+pub(crate) mod machine_check;
 mod mem;
 pub(crate) mod pic;
 pub(crate) mod stack;
+pub(crate) mod symbols;
 pub(crate) mod tsc;
 
 use x86_64::VirtAddr;

@@ -6,7 +6,7 @@ use limine::framebuffer::MemoryModel;
 use limine::memory_map::EntryType;
 use limine::request::{
     BootloaderInfoRequest, ExecutableAddressRequest, ExecutableFileRequest, FramebufferRequest, HhdmRequest,
-    MemoryMapRequest, ModuleRequest, MpRequest,
+    MemoryMapRequest, ModuleRequest, MpRequest, RsdpRequest,
 };
 use screen::{Channel, Layout};
 
@@ -52,6 +52,10 @@ static DIRECT_MAP: HhdmRequest = HhdmRequest::new();
 #[unsafe(link_section = ".limine_requests")]
 static CORES: MpRequest = MpRequest::new();
 
+#[used]
+#[unsafe(link_section = ".limine_requests")]
+static RSDP: RsdpRequest = RsdpRequest::new();
+
 /// Return what Limine answered. Panics if an answer is missing without which nothing can be done.
 pub(crate) fn boot_info() -> BootInfo {
     assert!(BASE_REVISION.is_supported(), "Limine is too old: base revision 2 is needed, Limine 8.2 has it");
@@ -70,6 +74,8 @@ pub(crate) fn boot_info() -> BootInfo {
         modules_left_out: modules.len().saturating_sub(MAX_MODULES),
         framebuffer: framebuffer(direct_map),
         kernel_physical: address.physical_base(),
+        // Of this revision, its address is one in the direct map.
+        rsdp: RSDP.get_response().and_then(|rsdp| (rsdp.address() as u64).checked_sub(direct_map)),
         other_cores: other_cores(),
         direct_map,
     }

@@ -31,6 +31,8 @@ pub(crate) struct BootInfo {
     pub(crate) framebuffer: Option<Framebuffer>,
     /// The physical address of the kernel's image.
     pub(crate) kernel_physical: u64,
+    /// The physical address of the ACPI tables' root pointer, if the loader knows it.
+    pub(crate) rsdp: Option<u64>,
     /// The cores beside the one that runs this.
     pub(crate) other_cores: OtherCores,
     /// The virtual address at which the loader's page tables map physical memory.
@@ -42,8 +44,8 @@ pub(crate) struct BootInfo {
 pub(crate) enum OtherCores {
     /// The loader has started so many, and sent them to [`crate::arch::core_entry`].
     Waiting(usize),
-    /// They sleep. The ACPI tables, whose root pointer is here if the loader knows, tell which there are.
-    Asleep { rsdp: Option<u64> },
+    /// They sleep. The ACPI tables tell which there are.
+    Asleep,
 }
 
 impl OtherCores {
@@ -51,7 +53,7 @@ impl OtherCores {
     pub(crate) fn n_waiting(&self) -> usize {
         match self {
             Self::Waiting(count) => *count,
-            Self::Asleep { .. } => 0,
+            Self::Asleep => 0,
         }
     }
 }

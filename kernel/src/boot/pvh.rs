@@ -82,7 +82,8 @@ pub(crate) unsafe fn boot_info(start_info: u64) -> BootInfo {
             modules_left_out: (info.module_count as usize).saturating_sub(MAX_MODULES),
             framebuffer: None,
             kernel_physical: image_physical_as_linked().start,
-            other_cores: OtherCores::Asleep { rsdp: (info.rsdp != 0).then_some(info.rsdp) },
+            rsdp: (info.rsdp != 0).then_some(info.rsdp),
+            other_cores: OtherCores::Asleep,
             direct_map: DIRECT_MAP,
         }
     }

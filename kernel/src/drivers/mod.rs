@@ -1,5 +1,6 @@
 //! Devices, one file or folder each.
 
+pub(crate) mod acpi;
 pub(crate) mod framebuffer;
 pub(crate) mod pci;
 pub(crate) mod ps2;

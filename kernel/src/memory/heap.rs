@@ -59,6 +59,11 @@ unsafe impl GlobalAlloc for KernelHeap {
 pub(crate) struct Report;
 
 impl fmt::Display for Report {
+/// Return whether a request could not be met. After one that was met by less, a panic may be another's fault; its report tells both.
+pub(crate) fn has_refused() -> bool {
+    HEAP.refused.load(Ordering::Relaxed) != 0
+}
+
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match HEAP.list.try_lock() {
             Some(list) => write!(f, "heap: {} bytes used, {} free", list.used(), list.free())?,

@@ -4,11 +4,11 @@
 //!
 //! | from | what |
 //! |---|---|
-//! | [`DIRECT_MAP`] | all RAM, at its physical address plus this: page tables, and the models where the loader put them |
+//! | [`DIRECT_MAP`] | all RAM but the image, at its physical address plus this: page tables, and the models where the loader put them, R-- |
 //! | [`HEAP`] | everything free, gathered page by page into one range |
 //! | [`STACKS`] | stacks, each with an unmapped page below it |
 //! | [`DEVICES`] | device registers, uncached; the framebuffer, write-combining |
-//! | [`KERNEL_BASE`] | the kernel's image: text R-X, rodata R--, data RW- |
+//! | [`KERNEL_BASE`] | the kernel's image: text R-X, rodata R--, data RW-, the functions' names R-- |
 //!
 //! Nothing is mapped in the lower half, so a null pointer and its neighbours fault. All of this is built once at boot; then
 //! [`Memory`] is given up and only the heap changes.
@@ -30,7 +30,9 @@ use crate::boot::{BootInfo, RegionKind};
 use dma::DmaPage;
 use frames::Frames;
 use paging::AddressSpace;
-pub(crate) use paging::{image_physical_as_linked, set_up_core};
+pub(crate) use paging::{
+    forget_translations, image_physical_as_linked, read_word, set_up_core, set_writable,
+};
 
 /// Where the direct map of physical memory begins. The PVH entry's page tables have it there as well.
 pub(crate) const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
@@ -106,27 +108,27 @@ impl Memory {
 
     /// Map a device's registers, uncached.
     pub(crate) fn map_registers(&mut self, range: &Range<u64>) -> NonNull<u8> {
-        self.map_physical(range, paging::UNCACHED)
+        self.map_physical(range, paging::DATA | paging::UNCACHED)
     }
 
     /// Map what the firmware has left in memory, to be read.
     pub(crate) fn map_firmware(&mut self, range: &Range<u64>) -> NonNull<u8> {
-        self.map_physical(range, PageTableFlags::empty())
+        self.map_physical(range, paging::RODATA)
     }
 
     /// Map a framebuffer, write-combining: writes are gathered to whole lines of the bus, and reads are slow.
     pub(crate) fn map_framebuffer(&mut self, range: &Range<u64>) -> NonNull<u8> {
-        self.map_physical(range, paging::WRITE_COMBINING)
+        self.map_physical(range, paging::DATA | paging::WRITE_COMBINING)
     }
 
     /// Map physical addresses that are no RAM, and return where they begin.
-    fn map_physical(&mut self, range: &Range<u64>, kind: PageTableFlags) -> NonNull<u8> {
+    fn map_physical(&mut self, range: &Range<u64>, flags: PageTableFlags) -> NonNull<u8> {
         let first = range.start / PAGE_BYTES * PAGE_BYTES;
         let start = self.next_device + (range.start - first);
         for physical in (first..range.end).step_by(PAGE_BYTES as usize) {
             let frame = PhysFrame::<Size4KiB>::containing_address(PhysAddr::new(physical));
             let page = VirtAddr::new(self.next_device);
-            self.space.map(page, frame, paging::DATA | kind, &mut self.frames);
+            self.space.map(page, frame, flags, &mut self.frames);
             self.next_device += PAGE_BYTES;
         }
         NonNull::new(start as *mut u8).expect("an address of the higher half is not null")
@@ -150,6 +152,11 @@ impl Memory {
         // SAFETY: the range was just mapped, to frames that nobody else has.
         unsafe { heap::init(VirtAddr::new(HEAP), end - HEAP) };
     }
+}
+
+/// Return how far an address lies within its page.
+pub(crate) fn page_offset(address: u64) -> usize {
+    (address % PAGE_BYTES) as usize
 }
 
 /// Return whether an address that is not mapped lies below a stack: nothing else is missing in that part of the address space.

@@ -6,19 +6,26 @@
 
 mod team;
 pub(crate) mod wake;
+mod watchdog;
 
 use core::cell::UnsafeCell;
 use core::hint;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use engine::platform::Workers;
+use engine::platform::{Clock, Workers};
 use spin::Once;
 
 use crate::arch::apic::Apic;
 use crate::arch::core_entry::{CoreStart, MAX_OTHERS};
-use crate::arch::{self, features, idt};
+use crate::arch::tsc::Tsc;
+use crate::arch::{self, features, idt, machine_check};
 use crate::memory;
 use team::TEAM;
+use watchdog::Watchdog;
+pub(crate) use watchdog::set_limit;
+
+/// The most cores that there can be.
+pub(crate) const MAX_CORES: usize = MAX_OTHERS + 1;
 
 /// How often a core looks before it halts: some 100 µs, a hundred times what a halt and a waking cost.
 const LOOKS_BEFORE_HALT: u32 = 2_000;
@@ -34,7 +41,10 @@ struct Shared {
     /// How many cores are not yet done with the current round.
     busy: AtomicUsize,
     /// Which cores have halted, or are about to.
-    halted: [AtomicBool; MAX_OTHERS + 1],
+    halted: [AtomicBool; MAX_CORES],
+    /// The last round that each worker has ended, and which core it is.
+    ended: [AtomicUsize; MAX_CORES],
+    core_numbers: [AtomicUsize; MAX_CORES],
 }
 
 // SAFETY: only the first core writes the task, before a round begins and after it has ended; the others read it in between.
@@ -45,6 +55,8 @@ static SHARED: Shared = Shared {
     round: AtomicUsize::new(0),
     busy: AtomicUsize::new(0),
     halted: [const { AtomicBool::new(false) }; _],
+    ended: [const { AtomicUsize::new(0) }; _],
+    core_numbers: [const { AtomicUsize::new(0) }; _],
 };
 
 /// All cores that compute, once they are known.
@@ -54,6 +66,7 @@ static CORES: Once<Cores> = Once::new();
 pub(crate) struct Cores {
     /// This core's, to wake the others with.
     apic: Apic,
+    clock: Tsc,
     /// The first core's number for interrupts.
     first_apic_id: u32,
     /// The others'.
@@ -80,17 +93,36 @@ impl Workers for Cores {
             wake_if_halted(core, apic_id, &self.apic);
         }
         task(0);
-        wait_until(0, &self.apic, || SHARED.busy.load(Ordering::SeqCst) == 0);
+        self.wait_for_others();
+    }
+}
+
+impl Cores {
+    /// Wait until all others are done with the round. One that never is, is reported.
+    fn wait_for_others(&self) {
+        let is_over = || SHARED.busy.load(Ordering::SeqCst) == 0;
+        let mut watchdog = Watchdog::default();
+        wait_until(0, is_over, || {
+            self.apic.wait(watchdog::LOOK_MS);
+            if !is_over() {
+                watchdog.look(self.clock.now_ns(), self.apic_ids.len());
+            }
+        });
     }
 }
 
 /// Stop all cores but this one for ever, for a report that they must not disturb. Each halts when it comes to report the interrupt.
 pub(crate) fn stop_others() {
-    let Some(Cores { apic, first_apic_id, apic_ids }) = CORES.get() else { return };
+    let Some(Cores { apic, first_apic_id, apic_ids, .. }) = CORES.get() else { return };
     for &apic_id in apic_ids.iter().chain([first_apic_id]).filter(|&&apic_id| apic_id != features::apic_id())
     {
         apic.interrupt(apic_id);
     }
+}
+
+/// Return how many cores [`stop_others`] stops.
+pub(crate) fn n_others() -> usize {
+    CORES.get().map_or(0, |cores| cores.apic_ids.len())
 }
 
 /// Make a core that has come one of ours, and let it work for ever, or halt when it is not needed.
@@ -100,6 +132,7 @@ pub(crate) extern "C" fn join(start: &'static mut CoreStart, number: u64) -> ! {
     arch::set_core_number(number as usize + 1);
     segments.load(*exception_stacks);
     idt::load();
+    machine_check::enable();
     apic.take_this_core();
     let worker = TEAM.lock().join(features::physical_core(), features::apic_id());
     match worker {
@@ -110,13 +143,15 @@ pub(crate) extern "C" fn join(start: &'static mut CoreStart, number: u64) -> ! {
 
 /// Run each round's task as `worker`, counted from 1.
 fn help(worker: usize, apic: &Apic) -> ! {
+    SHARED.core_numbers[worker].store(arch::core_number(), Ordering::Relaxed);
     let mut seen = 0;
     loop {
-        wait_until(worker, apic, || SHARED.round.load(Ordering::SeqCst) != seen);
+        wait_until(worker, || SHARED.round.load(Ordering::SeqCst) != seen, || apic.halt());
         seen += 1; // the next round begins when this core is done with the one before
         // SAFETY: the round was seen to grow, so that the task is there and stays until this core is done.
         let task = unsafe { *SHARED.task.get() }.expect("a round begins after its task is there");
         task(worker);
+        SHARED.ended[worker].store(seen, Ordering::Relaxed);
         if SHARED.busy.fetch_sub(1, Ordering::SeqCst) == 1
             && let Some(cores) = CORES.get()
         {
@@ -125,11 +160,11 @@ fn help(worker: usize, apic: &Apic) -> ! {
     }
 }
 
-/// Let core `core` wait, looking and then halted, until `is_over`.
+/// Let core `core` wait, looking and then halted by `halt`, until `is_over`.
 ///
 /// What is looked at, and whether the core has halted, is read and written in one order that all cores see: either this core sees
 /// that it is over, or who ends it sees that this core has halted. What others wrote before is visible then.
-fn wait_until(core: usize, apic: &Apic, is_over: impl Fn() -> bool) {
+fn wait_until(core: usize, is_over: impl Fn() -> bool, mut halt: impl FnMut()) {
     for _ in 0..LOOKS_BEFORE_HALT {
         if is_over() {
             return;
@@ -140,7 +175,7 @@ fn wait_until(core: usize, apic: &Apic, is_over: impl Fn() -> bool) {
         SHARED.halted[core].store(true, Ordering::SeqCst);
         if !is_over() {
             // Interrupts were off until here, so that one that has come already ends the halt.
-            apic.halt();
+            halt();
         }
         SHARED.halted[core].store(false, Ordering::Relaxed);
     }

@@ -5,10 +5,9 @@
 
 use alloc::boxed::Box;
 use core::cell::RefCell;
-use core::ptr::NonNull;
 
-use acpi::madt::{Madt, MadtEntry};
-use acpi::{AcpiError, AcpiHandler, AcpiTables, PhysicalMapping};
+use ::acpi::AcpiError;
+use ::acpi::madt::{Madt, MadtEntry};
 use arrayvec::ArrayVec;
 use engine::platform::Clock;
 use x86_64::VirtAddr;
@@ -19,7 +18,9 @@ use crate::arch::apic::Apic;
 use crate::arch::core_entry::{self, CoreStart, MAX_OTHERS, TRAMPOLINE_PAGE};
 use crate::arch::features;
 use crate::arch::gdt::{ExceptionStack, Segments};
-use crate::boot::OtherCores;
+use crate::arch::tsc::Tsc;
+use crate::boot::{BootInfo, OtherCores};
+use crate::drivers::acpi;
 use crate::memory::Memory;
 
 /// The stack of a core that helps. The engine keeps its buffers in the heap.
@@ -39,7 +40,7 @@ pub(crate) struct Arrived(ArrayVec<Stacks, MAX_OTHERS>);
 
 /// Wake the others unless the loader did, and give those that come stacks; of all cores, `limit` are to compute.
 pub(crate) fn wake(
-    others: &OtherCores,
+    boot: &BootInfo,
     limit: usize,
     memory: &mut Memory,
     apic: &Apic,
@@ -47,10 +48,10 @@ pub(crate) fn wake(
 ) -> Arrived {
     let n_wanted = limit.saturating_sub(1).min(MAX_OTHERS);
     TEAM.lock().open(features::physical_core(), n_wanted);
-    if let OtherCores::Asleep { rsdp } = others
+    if let OtherCores::Asleep = boot.other_cores
         && n_wanted > 0
     {
-        match listed(*rsdp, memory) {
+        match listed(boot.rsdp, memory) {
             Ok(apic_ids) => start_up(&apic_ids, apic, clock),
             Err(error) => log::warn!("the ACPI tables name no cores: {error:?}; one core computes"),
         }
@@ -65,7 +66,7 @@ pub(crate) fn wake(
 }
 
 /// Let the cores that have come join, and return all that compute.
-pub(crate) fn start(arrived: Arrived, apic: &Apic, clock: &dyn Clock) -> &'static Cores {
+pub(crate) fn start(arrived: Arrived, apic: &Apic, clock: &Tsc) -> &'static Cores {
     let n_arrived = arrived.0.len();
     for (number, (stack_top, exception_stacks)) in arrived.0.into_iter().enumerate() {
         let start = CoreStart { stack_top, exception_stacks, segments: Segments::new(), apic: apic.clone() };
@@ -87,7 +88,12 @@ pub(crate) fn start(arrived: Arrived, apic: &Apic, clock: &dyn Clock) -> &'stati
         team.n_siblings
     );
     let apic_ids = Box::leak(team.apic_ids.as_slice().into());
-    CORES.call_once(|| Cores { apic: apic.clone(), first_apic_id: features::apic_id(), apic_ids })
+    CORES.call_once(|| Cores {
+        apic: apic.clone(),
+        clock: *clock,
+        first_apic_id: features::apic_id(),
+        apic_ids,
+    })
 }
 
 /// Wake the sleeping cores of these numbers, and wait until they have come.
@@ -120,15 +126,7 @@ fn start_up(apic_ids: &[u32], apic: &Apic, clock: &dyn Clock) {
 /// Return the APIC numbers of the cores that the ACPI tables list as usable, without this one.
 fn listed(rsdp: Option<u64>, memory: &mut Memory) -> Result<ArrayVec<u32, MAX_OTHERS>, AcpiError> {
     let memory = RefCell::new(memory);
-    let tables = Tables(&memory);
-    // SAFETY: the loader's address is that of the root pointer, and where there is none the tables are looked for where the BIOS
-    // has them.
-    let tables = unsafe {
-        match rsdp {
-            Some(rsdp) => AcpiTables::from_rsdp(tables, rsdp as usize)?,
-            None => AcpiTables::search_for_rsdp_bios(tables)?,
-        }
-    };
+    let tables = acpi::tables(rsdp, &memory)?;
     let madt = tables.find_table::<Madt>()?;
     let is_usable = |flags: u32| flags & 1 != 0;
     let mut apic_ids = ArrayVec::new();
@@ -143,20 +141,4 @@ fn listed(rsdp: Option<u64>, memory: &mut Memory) -> Result<ArrayVec<u32, MAX_OT
         }
     }
     Ok(apic_ids)
-}
-
-/// The machine's memory, as the ACPI tables are read in it.
-#[derive(Clone)]
-struct Tables<'m>(&'m RefCell<&'m mut Memory>);
-
-impl AcpiHandler for Tables<'_> {
-    unsafe fn map_physical_region<T>(&self, address: usize, size: usize) -> PhysicalMapping<Self, T> {
-        let start = address as u64;
-        let mapped: NonNull<u8> = self.0.borrow_mut().map_firmware(&(start..start + size as u64));
-        // SAFETY: so much was mapped.
-        unsafe { PhysicalMapping::new(address, mapped.cast(), size, size, self.clone()) }
-    }
-
-    /// Tables are read once, at boot; a few pages of addresses stay mapped.
-    fn unmap_physical_region<T>(_: &PhysicalMapping<Self, T>) {}
 }

@@ -35,6 +35,7 @@ use conversation::{Conversation, Exchange, Written};
 /// A conversation with a model.
 pub(crate) struct Chat<'m> {
     machine: &'m Machine<'m>,
+    file_name: &'m str,
     gguf: &'m Gguf<'m>,
     model: &'m Model<'m>,
     tokenizer: &'m Tokenizer<'m>,
@@ -72,6 +73,7 @@ impl<'m> Chat<'m> {
     /// There is no system message, not even the template's own: it would delay the first answer.
     pub(crate) fn new(
         machine: &'m Machine<'m>,
+        file_name: &'m str,
         gguf: &'m Gguf<'m>,
         model: &'m Model<'m>,
         tokenizer: &'m Tokenizer<'m>,
@@ -81,6 +83,7 @@ impl<'m> Chat<'m> {
         let n_ctx_max = model.hparams().n_ctx_train.min(model.n_ctx_max());
         Self {
             machine,
+            file_name,
             gguf,
             model,
             tokenizer,
@@ -289,17 +292,21 @@ impl<'m> Chat<'m> {
         let start_ns = clock.now_ns();
         let n_reused = self.session.keep_common(&written.tokens);
         let new = &written.tokens[n_reused..];
+        let (file_name, keeper) = (self.file_name, self.machine.keeper);
+        keeper.begin(format_args!("{file_name}: reading {} tokens behind {n_reused}", new.len()));
         match self.session.eval(new, &mut || !console.interrupted()) {
             Ok(Some(_)) => {}
             Ok(None) => return Err("[stopped before all was read; the conversation is as it was]".into()),
             Err(error) => return Err(format!("The message cannot be read: {error}")),
         }
         let read_ns = clock.now_ns();
+        keeper.begin(format_args!("{file_name}: answering behind {} tokens", self.session.n_past()));
         let Generated { ending, leftover, n_shifted, drafts } = self.generate(console, &written);
         let n_decoded = leftover.tokens.len();
         if let Some(last) = self.conversation.exchanges.last_mut() {
             last.answer.extend(leftover.tokens);
         }
+        keeper.begin(format_args!("{file_name}: waiting for a person"));
         self.conversation.n_forgotten += n_shifted;
         self.last_turn = Some(Turn {
             prefill: Phase { n_tokens: new.len(), ns: read_ns - start_ns },

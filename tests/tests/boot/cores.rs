@@ -2,7 +2,7 @@
 
 use boot_tests::{Guest, machine, pvh_with};
 use regex::Regex;
-use tools::qemu::{self, Machine};
+use tools::qemu::{Failure, Machine};
 
 /// Return what a machine of so many processors says that is started with these words, and its exit status.
 fn run(processors: usize, words: &str) -> (String, i32) {
@@ -34,8 +34,23 @@ fn a_fault_on_another_core_stops_all_and_is_reported_once() {
     let (said, status) = run(3, "selftest=ap-fault");
     assert_eq!(said.matches("***").count(), 1, "{said}");
     let (_, report) = said.split_once("*** ").unwrap();
-    assert!(report.starts_with("exception 14: page fault at 0x"), "{report}");
+    let place =
+        Regex::new(r"^exception 14: page fault at 0xffffffff80\w+ in bootlm_kernel::selftest::\S+ \+ 0x")
+            .unwrap();
+    assert!(place.is_match(report), "{report}");
     assert!(report.contains("reading 0x00000000deadb000: the page is not mapped"), "{report}");
     assert!(Regex::new(r"\ncore [12]; heap: ").unwrap().is_match(report), "{report}");
-    assert_eq!(status, qemu::STATUS_FAULT, "{said}");
+    assert_eq!(status, Failure::PageFault.status_on_another_core(), "{said}");
+}
+
+#[test]
+fn a_core_that_hangs_is_named_and_where_it_hangs() {
+    let (said, status) = run(3, "selftest=hang");
+    let (_, report) = said.split_once("*** hang: for ").unwrap_or_else(|| panic!("{said}"));
+    let first = Regex::new(r"^\d+ s, no end of the work came from core ([12])\n").unwrap();
+    let core = &first.captures(report).unwrap_or_else(|| panic!("{report}"))[1];
+    let place = format!(r"\ncore {core} was at 0x\w+ in bootlm_kernel::selftest::hang");
+    assert!(Regex::new(&place).unwrap().is_match(report), "{report}");
+    assert!(report.contains("\nstep: selftest=hang\n"), "{report}");
+    assert_eq!(status, Failure::Hang.status(), "{said}");
 }

@@ -1,16 +1,98 @@
-//! The kernel's own self-tests: what it does when it goes wrong, and that the processor can do what the engine needs.
+//! What the kernel does when it goes wrong: one report for each failure, which names it, the function and its callers, and an exit
+//! status that tells which failure it was. And that the processor can do what the engine needs.
 
-use boot_tests::{Guest, machine, pvh_with};
-use tools::qemu;
+use boot_tests::{Guest, machine, pvh, pvh_with, workspace};
+use regex::Regex;
+use tools::qemu::Failure;
+
+/// Return the report of the self-test `name`, and check that the machine ends as after `failure`.
+#[track_caller]
+fn report(name: &str, failure: Failure) -> String {
+    let (said, status) = Guest::boot(&machine(pvh_with(&format!("selftest={name}")))).end();
+    assert_eq!(status, failure.status(), "{said}");
+    assert_eq!(said.matches("***").count(), 1, "{said}");
+    let (_, report) = said.split_once("*** ").unwrap_or_else(|| panic!("{said}"));
+    assert!(report.contains(&format!("\nstep: selftest={name}\n")), "{report}");
+    assert!(report.contains("\ncore 0; heap: "), "{report}");
+    report.into()
+}
+
+#[track_caller]
+fn assert_matches(report: &str, expected: &str) {
+    assert!(Regex::new(expected).unwrap().is_match(report), "{expected} is not in: {report}");
+}
 
 #[test]
-fn a_page_fault_is_reported_and_ends_the_machine_with_a_status_of_its_own() {
-    let (said, status) = Guest::boot(&machine(pvh_with("selftest=page-fault"))).end();
-    let (_, report) = said.split_once("*** ").unwrap_or_else(|| panic!("{said}"));
-    for fact in ["page fault at 0x", "reading 0x00000000deadb000", "not mapped", "rsp ", "cr3 "] {
+fn a_page_fault_names_the_function_and_its_callers() {
+    let report = report("page-fault", Failure::PageFault);
+    assert_matches(
+        &report,
+        r"^exception 14: page fault at 0xffffffff80\w+ in bootlm_kernel::selftest::\S+ \+ 0x",
+    );
+    for fact in ["reading 0x00000000deadb000: the page is not mapped", "rsp ", "cr3 "] {
         assert!(report.contains(fact), "{fact:?} is not in: {report}");
     }
-    assert_eq!(status, qemu::STATUS_FAULT, "{said}");
+    // Whatever was inlined on the way, the first function on the stack is the last of the callers.
+    assert_matches(
+        &report,
+        r"\ncalled by:\n +0  0x\w+ in \S+ \+ 0x\w+\n(?s:.*) in bootlm_kernel::main \+ 0x\w+\n",
+    );
+}
+
+#[test]
+fn a_stack_overflow_is_told_from_other_page_faults() {
+    let report = report("stack-overflow", Failure::StackOverflow);
+    assert_matches(&report, r": a stack has overflowed\n");
+    assert_matches(
+        &report,
+        r"^exception 14: page fault at 0x\w+ in bootlm_kernel::selftest::stack_overflow \+ 0x",
+    );
+}
+
+#[test]
+fn a_double_fault_has_a_stack_of_its_own() {
+    assert_matches(
+        &report("double-fault", Failure::DoubleFault),
+        r"^exception 8: double fault at 0x\w+ in bootlm_kernel::",
+    );
+}
+
+#[test]
+fn the_end_of_the_memory_says_how_much_was_asked_for() {
+    let report = report("oom", Failure::OutOfMemory);
+    assert_matches(&report, r"\nout of memory: 1152921504606846976 bytes were asked for");
+    // Through prebuilt `alloc`.
+    assert_matches(&report, r"(?s)called by:\n.* in alloc::\S+ \+ 0x.* in bootlm_kernel::main \+ 0x");
+}
+
+/// Type a command of QEMU's monitor to a machine that waits with the built-in model, and return its report and status.
+fn report_after(monitor_command: &str) -> (String, i32) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut guest = Guest::boot(&machine(pvh(&[workspace().join("models/builtin.gguf")], dir.path())));
+    guest.prompt();
+    guest.send("\x1dc"); // QEMU's escape key, and to the monitor
+    guest.expect("(qemu) ");
+    guest.send(&format!("{monitor_command}\r\x1dc"));
+    let (said, status) = guest.end();
+    let (_, report) = said.split_once("*** ").unwrap_or_else(|| panic!("{said}"));
+    (report.into(), status)
+}
+
+#[test]
+fn a_non_maskable_interrupt_says_what_the_machine_was_at() {
+    let (report, status) = report_after("nmi");
+    assert_matches(&report, r"^exception 2: non-maskable interrupt at 0x\w+ in ");
+    assert_matches(&report, r"\nstep: builtin.gguf: waiting for a person\n");
+    assert_eq!(status, Failure::NonMaskableInterrupt.status());
+}
+
+#[test]
+fn a_machine_check_shows_what_the_processor_found() {
+    // Bank 2: valid, uncorrected, enabled, with an address, the state of the processor lost.
+    let (report, status) = report_after("mce 0 2 0xb600000000000134 0x4 0xabcd000 0");
+    assert_matches(&report, r"^exception 18: machine check at 0x\w+ in ");
+    assert_matches(&report, r"\nbank 2: status 0xb600000000000134, address 0xabcd000\n");
+    assert_eq!(status, Failure::MachineCheck.status());
 }
 
 #[test]

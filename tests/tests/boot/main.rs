@@ -8,5 +8,7 @@ mod fault;
 mod iso;
 mod keyboard;
 mod menu;
+mod power;
+mod protection;
 mod screen;
 mod usb;

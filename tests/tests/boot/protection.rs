@@ -1,0 +1,61 @@
+//! What memory may not be used for, and what may not stay in it.
+
+use std::fs;
+use std::path::Path;
+
+use boot_tests::{Guest, machine, pvh, workspace};
+use regex::Regex;
+use tools::qemu::{Boot, Failure};
+
+/// Return how the kernel boots with the built-in model and these words.
+fn builtin_with(words: &str, dir: &Path) -> Boot {
+    match pvh(&[workspace().join("models/builtin.gguf")], dir) {
+        Boot::Pvh { kernel, initrd, command_line } => {
+            Boot::Pvh { kernel, initrd, command_line: format!("{command_line} {words}") }
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn what_is_not_for_it_can_neither_be_written_nor_run() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, access) in [
+        ("write-text", r"writing 0xffffffff80\w+: the page does not allow it"),
+        // The image is in the direct map by no address: else it could be written there.
+        ("write-text-as-data", r"writing 0xffff80\w+: the page is not mapped"),
+        ("write-model", r"writing 0xffff80\w+: the page does not allow it"),
+        ("execute-heap", r"executing 0xffffc0\w+: the page does not allow it"),
+    ] {
+        let boot = builtin_with(&format!("selftest={name}"), dir.path());
+        let (said, status) = Guest::boot(&machine(boot)).end();
+        assert!(Regex::new(access).unwrap().is_match(&said), "{name}: {said}");
+        assert_eq!(status, Failure::PageFault.status(), "{name}");
+    }
+}
+
+/// Return whether `secret` is anywhere in the guest's memory, by QEMU's monitor.
+fn memory_has(guest: &mut Guest, secret: &str, dir: &Path) -> bool {
+    let file = dir.join("memory");
+    guest.send("\x1dc");
+    guest.expect("(qemu) ");
+    guest.send(&format!("pmemsave 0 {} \"{}\"\r", 512 << 20, file.display()));
+    guest.expect("(qemu) ");
+    guest.send("\x1dc");
+    fs::read(file).unwrap().windows(secret.len()).any(|bytes| bytes == secret.as_bytes())
+}
+
+#[test]
+fn nothing_that_was_said_is_in_memory_after_clear() {
+    const SECRET: &str = "xq7 the word of the day is Rumpelstilzchen";
+    let dir = tempfile::tempdir().unwrap();
+    let mut guest = Guest::boot(&machine(builtin_with("max_tokens=8", dir.path())));
+    guest.prompt();
+    guest.ask(SECRET);
+    assert!(memory_has(&mut guest, SECRET, dir.path()), "the test looks in the wrong place");
+    guest.ask("/clear");
+    assert!(!memory_has(&mut guest, SECRET, dir.path()));
+    // And the machine goes on.
+    guest.ask("ROMEO:");
+    guest.leave();
+}

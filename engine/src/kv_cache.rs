@@ -156,6 +156,16 @@ impl KvCache {
         }
     }
 
+    /// Zero all but the first `n_positions`.
+    pub(crate) fn wipe(&mut self, n_positions: usize) {
+        let row_bytes = self.kv_type.n_bytes(self.n_embd_head);
+        for kept in [&mut self.keys, &mut self.values] {
+            for head in kept.chunks_exact_mut(self.n_ctx * row_bytes) {
+                head[n_positions * row_bytes..].fill(0);
+            }
+        }
+    }
+
     /// Return the keys and the values of a head, each `(n_positions, n_embd_head)`, as floats.
     #[cfg(test)]
     pub(crate) fn head(&self, layer: usize, head: usize, n_positions: usize) -> [Vec<f32>; 2] {

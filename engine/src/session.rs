@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use core::iter;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use arrayvec::ArrayVec;
@@ -134,6 +135,14 @@ impl<'m> Session<'m> {
     pub fn truncate(&mut self, n_tokens: usize) {
         self.tokens.truncate(n_tokens);
         self.draft.clear();
+    }
+
+    /// Forget all but the first `n_tokens` of the context, and leave nothing of the rest in memory.
+    pub fn wipe(&mut self, n_tokens: usize) {
+        self.truncate(n_tokens);
+        self.tokens.spare_capacity_mut().fill(MaybeUninit::zeroed());
+        self.kv.wipe(self.tokens.len());
+        self.scratch.wipe();
     }
 
     /// Forget what `tokens` does not begin with, and return how many of `tokens` need not be read again. The last one
@@ -383,6 +392,34 @@ mod tests {
                 assert!(difference(&keys, &expected_keys) < 1e-4, "layer {layer}, head {head}");
             }
         });
+    }
+
+    #[test]
+    fn wiping_leaves_nothing_behind_what_is_kept() {
+        for kv_type in [KvType::F16, KvType::F32] {
+            with_model("llama", |model| {
+                let HParams { n_layer, n_head_kv, n_embd_head, .. } = *model.hparams();
+                let before = session(model, kv_type, &forty_tokens());
+                let mut wiped = session(model, kv_type, &forty_tokens());
+                wiped.wipe(5);
+                assert_eq!(wiped.tokens(), &forty_tokens()[..5]);
+                for (layer, head) in
+                    (0..n_layer).flat_map(|layer| (0..n_head_kv).map(move |head| (layer, head)))
+                {
+                    let kept = before.kv.head(layer, head, 40);
+                    for (found, kept) in wiped.kv.head(layer, head, 40).into_iter().zip(kept) {
+                        let (found, rest) = found.split_at(5 * n_embd_head);
+                        assert_eq!(found, &kept[..5 * n_embd_head]);
+                        assert!(rest.iter().all(|&float| float == 0.0), "layer {layer}, head {head}");
+                        assert!(kept[5 * n_embd_head..].iter().any(|&float| float != 0.0));
+                    }
+                }
+                assert!(wiped.logits().iter().all(|&logit| logit == 0.0));
+                // What is read anew is what it was.
+                read(&mut wiped, &forty_tokens()[5..]);
+                assert!(difference(wiped.logits(), before.logits()) < 1e-3);
+            });
+        }
     }
 
     #[test]

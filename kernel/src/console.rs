@@ -120,7 +120,12 @@ impl Terminal for Console {
         if self.typed.is_empty() {
             self.poll();
         }
-        self.typed.pop_front()
+        let byte = self.typed.pop_front();
+        if self.typed.is_empty() {
+            // What was typed does not stay in the queue's memory.
+            self.typed = VecDeque::new();
+        }
+        byte
     }
 
     /// Where nobody can type and nobody can read, the input has ended. A screen alone keeps what it shows.

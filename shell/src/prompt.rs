@@ -37,7 +37,10 @@ impl Visit<'_, '_, '_> {
     pub(crate) fn begin(&mut self, message: Option<&str>, once: bool) -> Option<Leaving> {
         let message = message?;
         writeln!(self.console, "{PROMPT}{message}");
-        self.take(message).or(once.then_some(Leaving::Exit))
+        match self.take(message) {
+            Next::Leave(leaving) => Some(leaving),
+            _ => once.then_some(Leaving::Exit),
+        }
     }
 
     /// Take lines until the person leaves.
@@ -53,23 +56,26 @@ impl Visit<'_, '_, '_> {
                 }
                 Entered::End => return Leaving::Exit,
             };
-            if let Some(leaving) = self.take(&line) {
-                return leaving;
+            match self.take(&line) {
+                Next::Prompt => {}
+                Next::Forget => editor.forget(),
+                Next::Leave(leaving) => return leaving,
             }
         }
     }
 
-    /// Do what a line asks for, and return why the person leaves, if they do.
-    fn take(&mut self, line: &str) -> Option<Leaving> {
+    /// Do what a line asks for, and return what is next.
+    fn take(&mut self, line: &str) -> Next {
         let Self { console, machine, shelf, chat } = self;
         let text = line.trim();
         if text.is_empty() {
-            return None;
+            return Next::Prompt;
         }
+        let mut next = Next::Prompt;
         if text.starts_with('/') {
             match commands::run(text, &mut Scene { console, machine, shelf, chat: chat.as_deref_mut() }) {
-                Ok(Next::Prompt) => {}
-                Ok(Next::Leave(leaving)) => return Some(leaving),
+                Ok(Next::Leave(leaving)) => return Next::Leave(leaving),
+                Ok(other) => next = other,
                 Err(error) => writeln!(console, "{error}"),
             }
         } else {
@@ -79,6 +85,6 @@ impl Visit<'_, '_, '_> {
             }
         }
         console.print("\n");
-        None
+        next
     }
 }

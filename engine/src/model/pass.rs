@@ -8,6 +8,7 @@ use super::blocks::{Attention, Mlp, Norm, Rope, SwiGlu};
 use super::matrix::Matrix;
 use super::weights::Linear;
 use super::{HParams, Step, Stopwatch};
+
 use crate::Error;
 use crate::Token;
 use crate::attention::{Cut, attend};
@@ -71,6 +72,16 @@ impl Scratch {
             attention: zeroed("the scratch of attention", Cut::new(hparams, n_cores).scratch_len())?,
             logits: zeroed("the logits", N_LOGITS * hparams.n_vocab)?,
         })
+    }
+
+    /// Zero what the last evaluation left.
+    pub(crate) fn wipe(&mut self) {
+        let Self { stream, x, q, k, v, found, hidden, up, quants, rotations, attention, logits } = self;
+        for floats in [stream, x, q, k, v, found, hidden, up, attention, logits] {
+            floats.fill(0.0);
+        }
+        quants.fill(BlockQ8_1::default());
+        rotations.fill([0.0; 2]);
     }
 
     /// Return how many bytes [`Self::new`] allocates.

@@ -1,7 +1,8 @@
 //! The heap: one range of pages with a first-fit list over it.
 //!
 //! Its users allocate few and large blocks once (the tokenizer's tables, the KV cache) and small ones between tokens, so a list is
-//! enough. A request that cannot be met is remembered, so that a report can say what was needed and what there was.
+//! enough. A request that cannot be met is remembered, so that a report can say what was needed and what there was. What is given back
+//! is zeroed, so that nothing that was said stays in free memory.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
@@ -49,21 +50,24 @@ unsafe impl GlobalAlloc for KernelHeap {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
-            // SAFETY: the caller got this block from `alloc` with this layout.
-            unsafe { self.list.lock().deallocate(block, layout) }
+            // SAFETY: the caller got this block from `alloc` with this layout, and is done with it.
+            unsafe {
+                block.write_bytes(0, layout.size());
+                self.list.lock().deallocate(block, layout);
+            }
         }
     }
+}
+
+/// Return whether a request could not be met. After one that was met by less, a panic may be another's fault; its report tells both.
+pub(crate) fn has_refused() -> bool {
+    HEAP.refused.load(Ordering::Relaxed) != 0
 }
 
 /// What the report of a failure says about the heap. It waits for no lock: the failure may have come while one was held.
 pub(crate) struct Report;
 
 impl fmt::Display for Report {
-/// Return whether a request could not be met. After one that was met by less, a panic may be another's fault; its report tells both.
-pub(crate) fn has_refused() -> bool {
-    HEAP.refused.load(Ordering::Relaxed) != 0
-}
-
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match HEAP.list.try_lock() {
             Some(list) => write!(f, "heap: {} bytes used, {} free", list.used(), list.free())?,

@@ -164,12 +164,12 @@ impl<'m> Chat<'m> {
         Ok(last.message)
     }
 
-    /// Forget the conversation. The settings and the system message stay.
+    /// Forget the conversation, of which nothing stays in the context's memory. The settings and the system message stay.
     pub(crate) fn clear(&mut self) {
-        self.conversation.exchanges.clear();
+        self.conversation.exchanges = Vec::new();
         self.conversation.n_forgotten = 0;
         let system = self.conversation.system.as_deref();
-        self.session.truncate(self.template.n_before_turns(self.tokenizer, system));
+        self.session.wipe(self.template.n_before_turns(self.tokenizer, system));
     }
 
     /// Return the context that the conversation lives in.

@@ -61,7 +61,7 @@ pub(super) const COMMANDS: [Command; 7] = [
         aliases: &["reset"],
         arguments: "",
         summary: "forget the conversation and start a new one",
-        details: "Settings and the system message stay.\n",
+        details: "Settings and the system message stay. What was said is wiped out of the memory, and with it what Up brings back.\n",
         run: clear,
     },
 ];
@@ -142,5 +142,5 @@ fn clear(scene: &mut Scene<'_, '_, '_>, _: &str) -> Outcome {
     let (chat, console) = scene.chat()?;
     chat.clear();
     console.print("The conversation is forgotten.\n");
-    Ok(Next::Prompt)
+    Ok(Next::Forget)
 }

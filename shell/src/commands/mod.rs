@@ -36,6 +36,8 @@ pub(crate) struct Scene<'s, 't, 'm> {
 pub(crate) enum Next {
     /// The prompt again.
     Prompt,
+    /// The prompt again, without what was entered before.
+    Forget,
     /// The person leaves the conversation.
     Leave(Leaving),
 }

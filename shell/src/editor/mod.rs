@@ -53,6 +53,11 @@ impl LineEditor {
         Self { words, ..Self::default() }
     }
 
+    /// Forget all that was entered and cut out.
+    pub(crate) fn forget(&mut self) {
+        (self.history, self.text, self.search) = (History::default(), Text::default(), None);
+    }
+
     /// Show `prompt` and return what is entered behind it. What follows stands in the next row.
     pub(crate) fn read_line(&mut self, console: &mut Console, prompt: &'static str) -> Entered {
         self.begin(console, prompt);

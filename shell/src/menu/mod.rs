@@ -230,7 +230,7 @@ impl Question<'_, '_, '_> {
         if typed.starts_with('/') {
             let scene = Scene { console: self.console, machine: self.machine, shelf: self.shelf, chat: None };
             match commands::run(typed, &mut { scene }) {
-                Ok(Next::Prompt) => {}
+                Ok(Next::Prompt | Next::Forget) => {}
                 Ok(Next::Leave(Leaving::Model(index))) => return Some(Choice::Model(index)),
                 Ok(Next::Leave(leaving)) => return Some(Choice::Leave(leaving)),
                 Err(error) => writeln!(self.console, "{error}"),

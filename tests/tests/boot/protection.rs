@@ -59,3 +59,16 @@ fn nothing_that_was_said_is_in_memory_after_clear() {
     guest.ask("ROMEO:");
     guest.leave();
 }
+
+#[test]
+fn a_model_is_written_to_only_while_its_weights_are_interleaved() {
+    let dir = tempfile::tempdir().unwrap();
+    // A processor that does not say that it is emulated is given interleaved weights.
+    let mut command = machine(builtin_with("temp=0 max_tokens=8", dir.path())).command();
+    command.args(["-smp", "2", "-cpu", "max,hypervisor=off"]);
+    let mut guest = Guest::start(command);
+    let start = guest.prompt();
+    assert!(Regex::new(r"model \d\.\d\d, weights \d\.\d\d, ").unwrap().is_match(&start), "{start}");
+    assert!(guest.ask("ROMEO:").contains("I am a man"));
+    guest.leave();
+}

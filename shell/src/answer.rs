@@ -21,9 +21,9 @@ pub fn answer(
 ) -> Result<(), String> {
     let mut nobody = Nobody;
     let mut quiet = Console::new(&mut nobody);
-    let chosen = only(&Shelf::open(files, &[]))?.files().to_vec();
+    let chosen = only(&Shelf::open(files, &[], &[]))?.files().to_vec();
     loading::interleave(&mut quiet, machine, files, &chosen);
-    let shelf = Shelf::open(files, &[]);
+    let shelf = Shelf::open(files, &[], &[]);
     let without_settings = Options { settings: Vec::new(), ..options.clone() };
     only(&shelf)?.start(&mut quiet, machine, Vec::new(), &without_settings, |_, chat| {
         // What cannot be set is a warning in a conversation; here, nobody would see it.

@@ -38,6 +38,7 @@ mod shelf;
 mod start;
 mod start_screen;
 mod stats;
+mod sums;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -107,8 +108,13 @@ pub fn run(
         writeln!(console, "command line: {warning}");
     }
     let files_ns = machine.clock.now_ns();
+    let (unsound, missing) = sums::check(files, &options.sums);
+    for name in missing {
+        writeln!(console, "command line: sha256={name}: there is no such file");
+    }
     let mut unfit: Vec<(String, String)> = Vec::new();
-    let mut shelf = Shelf::open(files, &unfit);
+    machine.keeper.begin(format_args!("looking through {} files", files.len()));
+    let mut shelf = Shelf::open(files, &unsound, &unfit);
     let mut times = vec![("memory", host_ns), ("model", machine.clock.now_ns() - files_ns)];
     let mut menu = Menu::new(options);
     let mut first_message = options.prompt.as_deref();
@@ -123,14 +129,14 @@ pub fn run(
                 if shelf.models[index].is_worth_interleaving(machine.kernels) {
                     let start_ns = machine.clock.now_ns();
                     let chosen = shelf.models[index].files().to_vec();
+                    let name = shelf.models[index].file_name();
+                    machine.keeper.begin(format_args!("{name}: interleaving the weights"));
                     drop(shelf);
                     loading::interleave(&mut console, machine, files, &chosen);
-                    shelf = Shelf::open(files, &unfit);
+                    shelf = Shelf::open(files, &unsound, &unfit);
                     times.push(("weights", machine.clock.now_ns() - start_ns));
                 }
                 let model = &shelf.models[index];
-                    let name = shelf.models[index].file_name();
-                    machine.keeper.begin(format_args!("{name}: interleaving the weights"));
                 let times = mem::take(&mut times);
                 let started = model.start(&mut console, machine, times, options, |console, chat| {
                     if shelf.models.len() > 1 {
@@ -146,7 +152,7 @@ pub fn run(
                     Ok(leaving) => leaving,
                     Err(reason) => {
                         unfit.push((model.file_name().to_string(), reason));
-                        shelf = Shelf::open(files, &unfit);
+                        shelf = Shelf::open(files, &unsound, &unfit);
                         continue;
                     }
                 }

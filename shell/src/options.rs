@@ -21,6 +21,8 @@ pub struct Options {
     pub once: bool,
     /// The system message.
     pub system: Option<String>,
+    /// Names of files, and the SHA-256 that each must have.
+    pub sums: Vec<(String, String)>,
     /// The size of the context, in tokens.
     pub n_ctx: Option<usize>,
     /// Settings by their names in `/set`, with their values.
@@ -34,7 +36,7 @@ pub struct Options {
 }
 
 /// The keys that are not settings.
-const KEYS: [&str; 7] = ["model", "prompt", "once", "system", "n_ctx", "utf8", "terminal"];
+const KEYS: [&str; 8] = ["model", "prompt", "once", "system", "n_ctx", "sha256", "utf8", "terminal"];
 
 impl Options {
     /// Return what `command_line` asks for. Words of the host's own, such as `selftest=cpu`, have one of the keys `host_keys`
@@ -74,6 +76,13 @@ impl Options {
             "n_ctx" => {
                 let n_ctx = text(value)?.parse().ok().filter(|n_ctx| *n_ctx > 0);
                 self.n_ctx = Some(n_ctx.ok_or("n_ctx takes a number of tokens")?);
+            }
+            "sha256" => {
+                let value = text(value)?;
+                let (name, sum) = value
+                    .rsplit_once(':')
+                    .ok_or("sha256 takes a file's name and its sum: sha256=NAME:SUM")?;
+                self.sums.push((name.to_string(), sum.to_string()));
             }
             "once" if value.is_none() => self.once = true,
             "once" => return Err("once takes no value".to_string()),

@@ -26,14 +26,27 @@ pub(crate) struct Refused<'f> {
 }
 
 impl<'f> Shelf<'f> {
-    /// Return what is in `files`. The models of the files named in `unfit` cannot be used, for the reasons given with them.
-    pub(crate) fn open(files: &'f [ModelFile<'_>], unfit: &[(String, String)]) -> Self {
+    /// Return what is in `files`. Those named in `unsound` are not looked into, and the models of the files named in `unfit` cannot
+    /// be used, for the reasons given with them.
+    pub(crate) fn open(
+        files: &'f [ModelFile<'_>],
+        unsound: &[(String, String)],
+        unfit: &[(String, String)],
+    ) -> Self {
+        let why_unsound =
+            |name: &str| unsound.iter().find(|(file, _)| file == name).map(|(_, reason)| reason);
         let mut shelf = Self { models: Vec::new(), refused: Vec::new() };
-        let files: Vec<_> = files.iter().map(|file| File { name: file.name, bytes: file.bytes }).collect();
+        // Nothing is in a file that nobody is to look into.
+        let bytes =
+            |file: &'f ModelFile<'_>| if why_unsound(file.name).is_some() { &[] } else { &*file.bytes };
+        let files: Vec<_> = files.iter().map(|file| File { name: file.name, bytes: bytes(file) }).collect();
         for found in format::models(&files) {
             match Candidate::open(found) {
                 Ok(candidate) => shelf.models.push(candidate),
-                Err((name, error)) => shelf.refused.push(Refused { name, reason: error.to_string() }),
+                Err((name, error)) => {
+                    let reason = why_unsound(name).cloned().unwrap_or_else(|| error.to_string());
+                    shelf.refused.push(Refused { name, reason });
+                }
             }
         }
         for (name, reason) in unfit {

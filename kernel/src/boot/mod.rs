@@ -20,7 +20,7 @@ pub(crate) struct BootInfo {
     /// The loader's name and version.
     pub(crate) loader: ArrayString<64>,
     /// The kernel's command line: words as [`shell::Options`] has them.
-    pub(crate) command_line: ArrayString<1024>,
+    pub(crate) command_line: ArrayString<4096>,
     /// All RAM, in ascending order, without overlap.
     pub(crate) memory: ArrayVec<Region, MAX_REGIONS>,
     /// The files that came with the kernel.

@@ -94,7 +94,7 @@ pub(crate) unsafe fn boot_info(start_info: u64) -> BootInfo {
 unsafe fn modules(info: &StartInfo, command_line: &str) -> ArrayVec<Module, MAX_MODULES> {
     let module = |index: u32| {
         // SAFETY: the list has this many entries, by the caller.
-        let (entry, words): (ModuleEntry, ArrayString<1024>) = unsafe {
+        let (entry, words): (ModuleEntry, ArrayString<4096>) = unsafe {
             let entry: ModuleEntry = read(info.module_list, index);
             (entry, c_string(entry.command_line))
         };

@@ -71,7 +71,7 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     idt::load();
     machine_check::enable();
     step::begin(format_args!("taking the machine over"));
-    let mut serial = Serial::open().ok();
+    let mut serial = Serial::open();
     let clock = Tsc::since(entry_tsc);
     log::begin(&clock);
     let boot = read_boot_info();

@@ -1,8 +1,10 @@
-//! The first serial port, 115200 baud unless the command line says otherwise, 8 bits, no parity, one stop bit; polled both ways.
+//! The first serial port that answers, 115200 baud unless the command line says otherwise, 8 bits, no parity, one stop bit; polled both
+//! ways.
 //!
-//! Not here: finding ports (COM1 is where every PC and hypervisor has it) and line editing (the shell does it).
+//! Not here: ports on cards and on USB, and line editing (the shell does it).
 
 use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use arrayvec::ArrayVec;
 use uart_16550::backend::Backend;
@@ -16,20 +18,26 @@ use crate::arch::pic;
 
 /// The serial line to a person.
 pub(crate) struct Serial {
-    port: Uart16550<Com1>,
+    port: Uart16550<Com>,
     /// Whether what is received ends a wait.
     interrupts: bool,
 }
 
-/// The line of the legacy interrupt controllers that COM1 has on every PC.
-const INTERRUPT_LINE: u8 = 4;
+/// Where a PC may have ports, COM1 to COM4, and on which lines of the legacy interrupt controllers.
+const PLACES: [(u16, u8); 4] = [(0x3f8, 4), (0x2f8, 3), (0x3e8, 4), (0x2e8, 3)];
+
+/// Which of these is in use.
+static PLACE: AtomicUsize = AtomicUsize::new(0);
 
 impl Serial {
-    /// Return the port, set up; an error if no port answers.
-    pub(crate) fn open() -> Result<Self, InitError> {
-        let mut serial = Self::for_report();
-        serial.set_baud_rate(BaudRate::Baud115200.to_integer())?;
-        Ok(serial)
+    /// Return the first port whose scratch register keeps what is written to it, set up; nothing where there is none.
+    pub(crate) fn open() -> Option<Self> {
+        (0..PLACES.len()).find_map(|place| {
+            let mut serial = Self::at(place);
+            serial.set_baud_rate(BaudRate::Baud115200.to_integer()).ok()?;
+            PLACE.store(place, Ordering::Relaxed);
+            Some(serial)
+        })
     }
 
     /// Send and receive this many bits per second from now on.
@@ -46,16 +54,22 @@ impl Serial {
 
     /// Return the port as it is, for a report when nothing else can be relied upon. With no port there, what is written is lost.
     pub(crate) fn for_report() -> Self {
-        let port = Com1 { keep_input: false, kept: ArrayVec::new() };
-        // SAFETY: COM1 is a serial port or nothing on every PC, and its registers touch no memory. There are two handles only
-        // while a failure is reported, and then nothing returns to the first.
+        Self::at(PLACE.load(Ordering::Relaxed))
+    }
+
+    fn at(place: usize) -> Self {
+        let port = Com { base: PLACES[place].0, keep_input: false, kept: ArrayVec::new() };
+        // SAFETY: at these places is a serial port or nothing on every PC, and its registers touch no memory. There are two handles
+        // only while a failure is reported, and then nothing returns to the first.
         Self { port: unsafe { Uart16550::new_with_backend(port) }, interrupts: false }
     }
 
     /// Let what is received end a wait on the core of `apic`, if the machine's interrupts get there: the port is asked for one to see.
     pub(crate) fn listen(&mut self, apic: &Apic) {
+        let place = PLACE.load(Ordering::Relaxed);
+        log::info!("serial: COM{}", place + 1);
         pic::has_interrupted();
-        pic::listen_to(INTERRUPT_LINE);
+        pic::listen_to(PLACES[place].1);
         apic.listen_to_legacy(true);
         self.let_interrupt(IER::THR_EMPTY); // it is, so that this comes at once
         apic.wait(1);
@@ -128,21 +142,21 @@ impl fmt::Write for Serial {
     }
 }
 
-/// The registers of COM1.
+/// The registers of a port.
 ///
 /// Setting the port up discards what it has received. But input that is piped into a virtual machine begins with the machine, so
 /// what came too early is kept here.
 #[derive(Debug)]
-struct Com1 {
+struct Com {
+    base: u16,
     keep_input: bool,
     /// Received and not read yet: before the port's queue was emptied, or while something was sent.
     kept: ArrayVec<u8, { 64 * FIFO_SIZE }>,
 }
 
-impl Com1 {
-    fn register(offset: u8) -> Port<u8> {
-        const COM1: u16 = 0x3f8;
-        Port::new(COM1 + u16::from(offset))
+impl Com {
+    fn register(&self, offset: u8) -> Port<u8> {
+        Port::new(self.base + u16::from(offset))
     }
 
     /// Keep what is there now. A port that never runs dry is not waited for.
@@ -165,19 +179,19 @@ impl Com1 {
     fn reset_queue(&mut self, control: u8) {
         // SAFETY: these registers are three of the port's 8; reading an empty queue does nothing on a real port.
         unsafe {
-            Self::register(offsets::MCR as u8).write(MCR::LOOP_BACK.bits());
+            self.register(offsets::MCR as u8).write(MCR::LOOP_BACK.bits());
             self.keep_pending();
-            Self::register(offsets::FCR as u8).write(control);
-            Self::register(offsets::MCR as u8).write(0);
-            Self::register(offsets::DATA as u8).read();
+            self.register(offsets::FCR as u8).write(control);
+            self.register(offsets::MCR as u8).write(0);
+            self.register(offsets::DATA as u8).read();
         }
     }
 }
 
-impl Backend for Com1 {
+impl Backend for Com {
     unsafe fn read(&mut self, offset: u8) -> u8 {
         // SAFETY: the caller keeps to the port's 8 registers.
-        let value = unsafe { Self::register(offset).read() };
+        let value = unsafe { self.register(offset).read() };
         if self.keep_input && offset == offsets::DATA as u8 {
             // Without room for it, it is lost as it would be on the line.
             let _ = self.kept.try_push(value);
@@ -190,7 +204,7 @@ impl Backend for Com1 {
             self.reset_queue(value);
         } else {
             // SAFETY: the caller keeps to the port's 8 registers.
-            unsafe { Self::register(offset).write(value) };
+            unsafe { self.register(offset).write(value) };
         }
     }
 }

@@ -11,4 +11,5 @@ mod menu;
 mod power;
 mod protection;
 mod screen;
+mod serial;
 mod usb;

@@ -42,7 +42,7 @@ use drivers::serial::Serial;
 use drivers::usb::{Controllers, Usb};
 use engine::cpu::Kernels;
 use engine::platform::Workers;
-use memory::{Memory, heap};
+use memory::{Account, Memory, heap};
 use screen::Keys;
 use shell::{Ending, Host, Keeper, Machine, ModelFile, Options};
 use smp::{Cores, wake};
@@ -60,6 +60,7 @@ struct Kernel {
     cores: &'static Cores,
     console: Console,
     power: Power,
+    account: Account,
 }
 
 /// Make the machine ours: exceptions are reported, the clock runs, memory is in our own page tables. Then call [`main`].
@@ -93,7 +94,7 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     let n_cores = boot.option("cores").map_or(usize::MAX, n_cores);
     let arrived = wake::wake(&boot, n_cores, &mut memory, &apic, &clock);
     let power = Power::find(boot.rsdp, &mut memory);
-    memory.fill_heap();
+    let account = memory.fill_heap(&boot);
     ::log::info!("heap: {} bytes; the clock runs at {clock}", heap::free_bytes());
 
     Box::leak(Box::new(Segments::new())).load(exception_stacks);
@@ -110,7 +111,7 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     let usb = Usb::open(controllers, clock);
     let keyboards = Keyboards { keys, ps2: Ps2Keyboard::open(), usb };
     let console = Console::new(serial, screen, keyboards, apic);
-    let kernel = Box::leak(Box::new(Kernel { boot, clock, cores, console, power }));
+    let kernel = Box::leak(Box::new(Kernel { boot, clock, cores, console, power, account }));
     // SAFETY: the stack is new and nobody else's.
     unsafe { stack::switch(stack, main, kernel) }
 }
@@ -155,13 +156,13 @@ fn set_baud_rate(serial: &mut Serial, baud: &str) {
 
 /// Use the machine: for a self-test or a conversation. Then power off, or start again.
 extern "C" fn main(kernel: &'static mut Kernel) -> ! {
-    let &mut Kernel { ref boot, ref clock, cores, ref mut console, ref power } = kernel;
+    let &mut Kernel { ref boot, ref clock, cores, ref mut console, ref power, ref account } = kernel;
     let ending = match boot.option("selftest") {
         Some(name) => {
             selftest::run(name, boot, cores, clock, console);
             Ending::Done
         }
-        None => talk(boot, clock, cores, console),
+        None => talk(boot, account, clock, cores, console),
     };
     console.flush();
     if ending == Ending::Reboot {
@@ -188,7 +189,7 @@ impl Keeper for Guard<'_> {
 }
 
 /// Leave the machine to the shell until the person has enough of it.
-fn talk(boot: &BootInfo, clock: &Tsc, cores: &Cores, console: &mut Console) -> Ending {
+fn talk(boot: &BootInfo, account: &Account, clock: &Tsc, cores: &Cores, console: &mut Console) -> Ending {
     let mut files = models::files(boot);
     let mut files: Vec<ModelFile> = files
         .iter_mut()
@@ -205,7 +206,12 @@ fn talk(boot: &BootInfo, clock: &Tsc, cores: &Cores, console: &mut Console) -> E
         entropy: &HardwareEntropy,
         free_memory: &heap::free_bytes,
         memory_bytes: boot.memory_bytes(),
-        host: Host::BareMetal { loader: &boot.loader, clock: &clock.to_string(), log: &log::all },
+        host: Host::BareMetal {
+            loader: &boot.loader,
+            clock: &clock.to_string(),
+            log: &log::all,
+            memory: account,
+        },
     };
     let options = Options::parse(&boot.command_line, &OWN_OPTIONS);
     shell::run(console, &machine, &mut files, &options)

@@ -165,13 +165,14 @@ mod tests {
 
     #[test]
     fn reads_every_option() {
-        let line = "  model=SmolLM2 prompt=\"Say \\\"hi\\\" to C:\\\\ \" once system=Briefly. n_ctx=512 temp=0.5\tseed=7 utf8=off terminal=pipe selftest=cpu ";
+        let line = "  model=SmolLM2 prompt=\"Say \\\"hi\\\" to C:\\\\ \" once system=Briefly. n_ctx=512 sha256=a:b.gguf:c0de temp=0.5\tseed=7 utf8=off terminal=pipe selftest=cpu ";
         let expected = Options {
             model: Some("SmolLM2".into()),
             prompt: Some("Say \"hi\" to C:\\ ".into()),
             once: true,
             system: Some("Briefly.".into()),
             n_ctx: Some(512),
+            sums: vec![("a:b.gguf".into(), "c0de".into())],
             settings: vec![("temp".into(), "0.5".into()), ("seed".into(), "7".into())],
             utf8: Some(false),
             pipe: true,

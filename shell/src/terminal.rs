@@ -99,6 +99,8 @@ pub enum Host<'a> {
         clock: &'a str,
         /// Return what the kernel has logged, in lines.
         log: &'a dyn Fn() -> String,
+        /// What all memory is used for, in bytes; the heap is one of these uses.
+        memory: &'a [(&'static str, u64)],
     },
     /// An operating system, beside other programs.
     Program,

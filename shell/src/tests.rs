@@ -77,7 +77,12 @@ pub(crate) fn on_machine<T>(work: impl FnOnce(&Machine) -> T) -> T {
 
 /// Return a machine without an operating system.
 pub(crate) fn bare_metal() -> Host<'static> {
-    Host::BareMetal { loader: "Script 1.0", clock: "100 Hz (tests)", log: &|| LOG.into() }
+    Host::BareMetal {
+        loader: "Script 1.0",
+        clock: "100 Hz (tests)",
+        log: &|| LOG.into(),
+        memory: &[("image", 1_000_000), ("heap", 3_999_000_000)],
+    }
 }
 
 /// Let `script` talk to a machine with `free_memory` bytes and the files, and return its terminal.
@@ -236,6 +241,12 @@ fn ctrl_c_flushes_what_is_typed_during_an_answer() {
     let output = talk_to(&endless(), script.after(">>> ").types("/exit\n"));
     assert!(output.ends_with("[stopped; /continue goes on]\n\n>>> /exit\n"), "{output}");
     assert!(!output.contains("lost"), "{output}");
+}
+
+#[test]
+fn clear_forgets_what_up_brings_back() {
+    let output = talk_to(&ChainModel::answers("yes"), Script::piped("secret\n/clear\n\x1b[A\x1b[A\n/exit\n"));
+    assert!(output.matches("secret").count() == 1, "{output}");
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //! Nothing is mapped in the lower half, so a null pointer and its neighbours fault. All of this is built once at boot; then
 //! [`Memory`] is given up and only the heap changes.
 
+mod account;
 pub(crate) mod dma;
 pub(crate) mod frames;
 pub(crate) mod heap;
@@ -27,6 +28,7 @@ use x86_64::{PhysAddr, VirtAddr};
 
 use crate::arch::core_entry;
 use crate::boot::{BootInfo, RegionKind};
+pub(crate) use account::Account;
 use dma::DmaPage;
 use frames::Frames;
 use paging::AddressSpace;
@@ -56,6 +58,11 @@ pub(crate) struct Memory {
     space: AddressSpace,
     next_stack: u64,
     next_device: u64,
+    /// How much memory there was to be handed out, and how much of it stacks have.
+    frames_bytes: u64,
+    stack_bytes: u64,
+    /// Whether what the loader used is the kernel's.
+    loader_is_left: bool,
 }
 
 impl Memory {
@@ -68,19 +75,32 @@ impl Memory {
         for range in boot.ranges(RegionKind::Free) {
             frames.add(range);
         }
+        let mut frames_bytes = frames.free_bytes();
         // SAFETY: the map is the machine's, by the caller, and the frames are free.
         let space = unsafe { AddressSpace::build(boot, &mut frames) };
         // SAFETY: the new tables map the kernel's image, and with it this code and its stack, where they are now.
         let space = unsafe { space.activate() };
         core_entry::give_page_tables(space.root(), space.features());
-        if core_entry::wait_for_adoption(boot.other_cores.n_waiting(), clock, ADOPTION_LIMIT_NS) {
+        let loader_is_left =
+            core_entry::wait_for_adoption(boot.other_cores.n_waiting(), clock, ADOPTION_LIMIT_NS);
+        if loader_is_left {
+            let before_bytes = frames.free_bytes();
             for range in boot.ranges(RegionKind::LoaderReclaimable) {
                 frames.add(range);
             }
+            frames_bytes += frames.free_bytes() - before_bytes;
         } else {
             log::warn!("a core did not leave the loader's memory, which stays as it is for its sake");
         }
-        Self { frames, space, next_stack: STACKS, next_device: DEVICES }
+        Self {
+            frames,
+            space,
+            next_stack: STACKS,
+            next_device: DEVICES,
+            frames_bytes,
+            stack_bytes: 0,
+            loader_is_left,
+        }
     }
 
     /// Return the top of a new stack of so many bytes, with an unmapped page below it.
@@ -92,6 +112,7 @@ impl Memory {
             self.space.map(VirtAddr::new(page), frame, paging::DATA, &mut self.frames);
         }
         self.next_stack = top;
+        self.stack_bytes += top - bottom;
         VirtAddr::new(top)
     }
 
@@ -134,8 +155,8 @@ impl Memory {
         NonNull::new(start as *mut u8).expect("an address of the higher half is not null")
     }
 
-    /// Give all free memory but a small reserve to the heap.
-    pub(crate) fn fill_heap(&mut self) {
+    /// Give all free memory but a small reserve to the heap, and return who has what.
+    pub(crate) fn fill_heap(&mut self, boot: &BootInfo) -> Account {
         let mut end = HEAP;
         while self.frames.free_bytes() > RESERVE_BYTES + Frames::BLOCK_BYTES
             && let Some(block) = self.frames.take_block()
@@ -151,6 +172,7 @@ impl Memory {
         }
         // SAFETY: the range was just mapped, to frames that nobody else has.
         unsafe { heap::init(VirtAddr::new(HEAP), end - HEAP) };
+        account::account(boot, self, end - HEAP)
     }
 }
 

@@ -264,7 +264,7 @@ pub(crate) fn forget_translations() {
 }
 
 /// Return the physical addresses of the kernel's image.
-fn image_physical(boot: &BootInfo) -> Range<u64> {
+pub(super) fn image_physical(boot: &BootInfo) -> Range<u64> {
     let linked = image_physical_as_linked();
     boot.kernel_physical..boot.kernel_physical + (linked.end - linked.start)
 }

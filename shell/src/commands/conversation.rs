@@ -61,7 +61,7 @@ pub(super) const COMMANDS: [Command; 7] = [
         aliases: &["reset"],
         arguments: "",
         summary: "forget the conversation and start a new one",
-        details: "Settings and the system message stay. What was said is wiped out of the memory, and with it what Up brings back.\n",
+        details: "Settings and the system message stay. What was said is wiped out of the\nmemory, and with it what Up brings back.\n",
         run: clear,
     },
 ];

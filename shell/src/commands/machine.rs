@@ -1,5 +1,8 @@
 //! Commands about the machine and the shell itself.
 
+use alloc::format;
+use alloc::vec::Vec;
+
 use engine::cpu::Processor;
 use engine::session::SessionMemory;
 
@@ -123,6 +126,11 @@ fn memory(scene: &mut Scene<'_, '_, '_>, _: &str) -> Outcome {
         writeln!(console, "scratch    {:>9}  what a forward pass writes on", bytes(scratch_bytes));
     }
     writeln!(scene.console, "free       {:>9}", bytes((scene.machine.free_memory)()));
+    if let Host::BareMetal { memory, .. } = scene.machine.host {
+        let parts: Vec<_> = memory.iter().map(|(what, bytes)| format!("{bytes} {what}")).collect();
+        let sum: u64 = memory.iter().map(|(_, bytes)| bytes).sum();
+        writeln!(scene.console, "every byte: {} = {sum}", parts.join(" + "));
+    }
     Ok(Next::Prompt)
 }
 
@@ -202,7 +210,10 @@ mod tests {
             &format!("\nkv_cache      {kv_megabytes:.1} MB  keys and values of 2048 tokens\n"),
         );
         assert_shows(&output, "\nscratch    ");
-        assert_shows(&output, "\nfree         1.07 GB\n");
+        assert_shows(
+            &output,
+            "\nfree         1.07 GB\nevery byte: 1000000 image + 3999000000 heap = 4000000000\n",
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod damage;
 mod fault;
 mod iso;
 mod keyboard;
+mod memory;
 mod menu;
 mod power;
 mod protection;

@@ -146,8 +146,10 @@ fn hang(cores: &Cores) -> core::fmt::Result {
     let last = cores.count() - 1;
     assert!(last > 0, "the hang self-test needs a second core");
     cores.run(&|core| {
-        while core == last {
-            core::hint::spin_loop();
+        if core == last {
+            loop {
+                core::hint::spin_loop();
+            }
         }
     });
     panic!("the hang self-test went on without core {last}");

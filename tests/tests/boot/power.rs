@@ -39,7 +39,7 @@ fn reboot_starts_the_machine_again() {
         let mut guest = Guest::start(command);
         guest.prompt();
         guest.send("/reboot\r");
-        guest.expect("a language model on bare metal\n");
+        guest.expect("a language model on bare metal");
         guest.prompt();
         guest.leave();
     }

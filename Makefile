@@ -2,6 +2,7 @@
 #:
 #: make run         boot it in QEMU and talk to it; does all of its own set-up
 #: make test        check and test everything, the same way
+#: make test-matrix boot every kind of machine, and write what came of it into docs/HARDWARE.md
 #: make memcheck    run the engine's tests under valgrind, and under Miri where it is
 #: make iso         write an ISO that boots by BIOS and by UEFI
 #: make usb         write the image of a USB stick, which does so too (docs/HARDWARE.md)
@@ -103,6 +104,10 @@ models: tools
 .PHONY: test
 test: lint kernel models
 	cargo test --workspace
+
+.PHONY: test-matrix
+test-matrix: kernel
+	cargo test --package boot-tests --test matrix -- --include-ignored --nocapture
 
 .PHONY: memcheck
 memcheck:

@@ -207,16 +207,22 @@ impl Guest {
 
     /// Wait for the end and return what was shown up to it, and the exit status.
     #[track_caller]
-    pub fn end(mut self) -> (String, i32) {
-        match self.session.exp_eof() {
-            // Nobody is there any more to answer.
-            Ok(said) => drop(self.screen.show(&utf8(&said))),
-            Err(error) => panic!("{error}"),
-        }
+    pub fn end(self) -> (String, i32) {
+        self.ending().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Wait for the end and return what was shown up to it, and the exit status.
+    ///
+    /// # Errors
+    /// What was seen instead.
+    pub fn ending(mut self) -> Result<(String, i32), String> {
+        // Nobody is there any more to answer.
+        let said = self.session.exp_eof().map_err(|error| error.to_string())?;
+        drop(self.screen.show(&utf8(&said)));
         let said = self.screen.news();
-        match self.session.process().wait().unwrap() {
-            WaitStatus::Exited(_, status) => (said, status),
-            other => panic!("expected an exit, found {other:?} after {said:?}"),
+        match self.session.process().wait().map_err(|error| error.to_string())? {
+            WaitStatus::Exited(_, status) => Ok((said, status)),
+            other => Err(format!("expected an exit, found {other:?} after {said:?}")),
         }
     }
 

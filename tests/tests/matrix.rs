@@ -4,11 +4,11 @@
 //! strength two). `make test-matrix` runs all of these and writes what came of it into docs/HARDWARE.md; `cargo test` runs the first few.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use boot_tests::{Guest, image, iso, machine, ovmf, pvh, workspace};
-use tools::qemu::{Boot, Machine, Medium, Ovmf};
+use tools::qemu::{Boot, Machine, Medium};
 
 /// What is asked and, in a model that was trained once and for all, answered.
 const WORDS: &str = "temp=0 max_tokens=12 prompt=ROMEO: once";
@@ -88,8 +88,9 @@ fn covering() -> Vec<Row> {
 struct Media {
     pvh: Boot,
     /// An ISO, and the image of a stick; none without Limine.
-    images: Option<[std::path::PathBuf; 2]>,
-    ovmf: Option<Ovmf>,
+    images: Option<[PathBuf; 2]>,
+    /// Where each machine's UEFI finds its variables.
+    dir: PathBuf,
 }
 
 impl Media {
@@ -104,11 +105,7 @@ impl Media {
         let test = "machines that boot by Limine";
         let iso = iso(dir, WORDS, &builtin, test);
         let stick = iso.as_ref().and_then(|_| image(&dir.join("bootlm.img"), WORDS, &builtin, test));
-        Self {
-            pvh,
-            images: iso.zip(stick).map(|(iso, stick)| [iso, stick]),
-            ovmf: ovmf(dir, "machines with UEFI"),
-        }
+        Self { pvh, images: iso.zip(stick).map(|(iso, stick)| [iso, stick]), dir: dir.into() }
     }
 
     /// Return what a machine boots from, if it is there.
@@ -122,7 +119,11 @@ impl Media {
             "BIOS disk" => (stick, Medium::Disk),
             _ => (stick, Medium::Stick),
         };
-        let ovmf = if name(row, BOOT).starts_with("UEFI") { Some(self.ovmf.clone()?) } else { None };
+        // Fresh variables: in those of another machine, what it booted from comes first.
+        let ovmf = match name(row, BOOT).starts_with("UEFI") {
+            true => Some(ovmf(&self.dir, "a machine with UEFI")?),
+            false => None,
+        };
         Some(Boot::Image { image, medium, ovmf })
     }
 }

@@ -75,10 +75,16 @@ impl Desk {
     /// Ask the kernel for its log until `line` is in it: what was plugged in is not there at once.
     #[track_caller]
     fn wait_for_log(&mut self, line: &str) {
+        self.wait_for_log_of(1, line);
+    }
+
+    /// Ask for it until `line` is in it so often.
+    #[track_caller]
+    fn wait_for_log_of(&mut self, n: usize, line: &str) {
         let start = Instant::now();
         loop {
             let log = self.guest.ask("/log");
-            if log.contains(line) {
+            if log.matches(line).count() == n {
                 return;
             }
             assert!(start.elapsed() < Duration::from_millis(LIMIT_MS), "{line:?} is not in: {log}");
@@ -122,12 +128,12 @@ fn keyboards_come_and_go() {
     // What is no keyboard is left alone. Any port will do, and as often as one likes.
     desk.command("device_add usb-mouse,id=mouse,port=1");
     desk.wait_for_log("port 5: 0627:0001, High speed: not used");
-    for _ in 0..3 {
+    for n in 1..=3 {
         desk.command("device_add usb-kbd,id=third,port=4");
-        desk.wait_for_log("port 8: 0627:0001, High speed: keyboard");
+        desk.wait_for_log_of(n, "port 8: 0627:0001, High speed: keyboard");
         desk.converse();
         desk.command("device_del third");
-        desk.wait_for_log("port 8: gone");
+        desk.wait_for_log_of(n, "port 8: gone");
     }
     desk.guest.leave();
 }

@@ -174,7 +174,7 @@ fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()
     let n_vocab = model.hparams().n_vocab;
     let tokens: Vec<_> = (0..n_ctx).map(|i| (i * 7919 % n_vocab) as u32).collect();
     for workers in &pools {
-        let host = (args.output == Output::Table).then(|| Host::measure(workers));
+        let host = (args.output == Output::Table).then(|| Host::measure(workers)).transpose()?;
         let mut session =
             Session::with_kernels(&model, workers, n_ctx, KvType::default(), kernels).context("a session")?;
         if args.n_depth > 0 {

@@ -22,7 +22,7 @@ build() {
         PYTHONPATH=$PWD/build-tools
         PATH=$PWD/build-tools/bin:$PATH
         export PYTHONPATH PATH
-        $pip download --no-deps --no-binary :all: "llama-cpp-python==$version"
+        $pip download --no-deps --no-binary llama-cpp-python "llama-cpp-python==$version"
         tar -xzf "llama_cpp_python-$version.tar.gz"
         cmake -S "llama_cpp_python-$version/vendor/llama.cpp" -B llama.cpp -G Ninja -DCMAKE_BUILD_TYPE=Release \
             -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \

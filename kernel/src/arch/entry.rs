@@ -11,8 +11,9 @@ use core::arch::{global_asm, naked_asm};
 
 use crate::{boot, start};
 
-/// The stack until the guarded one is mapped. Building the boot information moves it by value, so it is not small.
-const BOOT_STACK_BYTES: usize = 128 * 1024;
+/// The stack until the guarded one is mapped: no page below it would tell that it is full. Boot information, memory and devices are
+/// moved by value there, some 100 KB in one function, so it is several times that.
+const BOOT_STACK_BYTES: usize = 512 * 1024;
 
 #[repr(C, align(4096))]
 struct BootStack([u8; BOOT_STACK_BYTES]);

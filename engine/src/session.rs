@@ -289,7 +289,7 @@ impl<'m> Session<'m> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use alloc::string::ToString;
     use std::{format, fs};
 
@@ -298,14 +298,14 @@ mod tests {
     use crate::platform::OneCore;
 
     /// Call `test` with the tiny model `name` of `tests/reference/tiny_models.py`.
-    fn with_model(name: &str, test: impl FnOnce(&Model<'_>)) {
+    pub(crate) fn with_model(name: &str, test: impl FnOnce(&Model<'_>)) {
         let path = format!("{}/tests/fixtures/tiny_{name}.gguf", env!("CARGO_MANIFEST_DIR"));
         let file = fs::read(path).unwrap();
         test(&Model::load(&Gguf::parse(&file).unwrap()).unwrap());
     }
 
     /// Return a session that has read `tokens`.
-    fn session<'m>(model: &'m Model<'m>, kv_type: KvType, tokens: &[Token]) -> Session<'m> {
+    pub(crate) fn session<'m>(model: &'m Model<'m>, kv_type: KvType, tokens: &[Token]) -> Session<'m> {
         let mut session = Session::with_kernels(model, &OneCore, 64, kv_type, Kernels::detect()).unwrap();
         read(&mut session, tokens);
         session

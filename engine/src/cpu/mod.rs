@@ -117,10 +117,10 @@ impl Kernels {
     /// # Errors
     /// When there is none of that name, or this processor does not run it; says which there are.
     pub fn named(name: &str) -> Result<&'static Self, String> {
-        let mut there = Isa::ALL.into_iter().filter(|&isa| Self::of(isa).is_some());
+        let there = Isa::ALL.into_iter().filter(|&isa| Self::of(isa).is_some());
         let found = there.clone().find(|isa| isa.name() == name).and_then(Self::of);
         found.ok_or_else(|| {
-            let names = there.by_ref().map(Isa::name).collect::<Vec<_>>().join(", ");
+            let names = there.map(Isa::name).collect::<Vec<_>>().join(", ");
             format!("{name} is no instruction set that this processor runs; there are: {names}")
         })
     }

@@ -1,32 +1,16 @@
 //! Answers with drafts, next to those without.
 
 use alloc::vec::Vec;
-use std::{format, fs};
 
 use super::{Drafts, Speculation};
 use crate::Token;
-use crate::cpu::Kernels;
-use crate::format::gguf::Gguf;
 use crate::model::Model;
-use crate::platform::OneCore;
 use crate::sampler::{Probabilities, Sampler, SamplerParams};
-use crate::session::{KvType, Session};
+use crate::session::KvType;
+use crate::session::tests::{session, with_model};
 
 /// The positions that the tiny models have.
 const N_CTX: usize = 64;
-
-/// Call `test` with the tiny model `name` of `tests/reference/tiny_models.py`.
-fn with_model(name: &str, test: impl FnOnce(&Model<'_>)) {
-    let path = format!("{}/tests/fixtures/tiny_{name}.gguf", env!("CARGO_MANIFEST_DIR"));
-    let file = fs::read(path).unwrap();
-    test(&Model::load(&Gguf::parse(&file).unwrap()).unwrap());
-}
-
-fn session<'m>(model: &'m Model<'m>, tokens: &[Token]) -> Session<'m> {
-    let mut session = Session::with_kernels(model, &OneCore, N_CTX, KvType::F32, Kernels::detect()).unwrap();
-    session.eval(tokens, &mut || true).unwrap();
-    session
-}
 
 /// Return the `n` tokens that follow `prompt`.
 fn answer(
@@ -36,7 +20,7 @@ fn answer(
     params: &SamplerParams,
     speculation: &mut Speculation,
 ) -> Vec<Token> {
-    let mut session = session(model, prompt);
+    let mut session = session(model, KvType::F32, prompt);
     let mut sampler = Sampler::new(params.clone());
     for _ in 0..n {
         let token = sampler.sample(session.logits(), session.tokens());
@@ -47,7 +31,7 @@ fn answer(
 
 /// Return the same without speculation.
 fn plain_answer(model: &Model<'_>, prompt: &[Token], n: usize, params: &SamplerParams) -> Vec<Token> {
-    let mut session = session(model, prompt);
+    let mut session = session(model, KvType::F32, prompt);
     let mut sampler = Sampler::new(params.clone());
     for _ in 0..n {
         let token = sampler.sample(session.logits(), session.tokens());
@@ -87,7 +71,7 @@ fn drawn_tokens_have_the_distribution_of_the_model() {
         // After 5 6 7 stands the token that the model finds likeliest there: it is the draft, and comes often.
         let prompt = |drafted: Token| [5, 6, 7, drafted, 5, 6];
         let after = |tokens: &[Token]| -> Vec<f64> {
-            let session = session(model, tokens);
+            let session = session(model, KvType::F32, tokens);
             let logits: Vec<f32> = session.logits().iter().map(|logit| logit / TEMPERATURE).collect();
             let probabilities = Probabilities::new(&logits);
             (0..).take(logits.len()).map(|token| probabilities.of(token)).collect()
@@ -103,7 +87,7 @@ fn drawn_tokens_have_the_distribution_of_the_model() {
         let p_accepted = core::mem::take(&mut expected[drafted as usize]);
         expected.extend(second.iter().map(|p| p_accepted * p));
         let mut counts = alloc::vec![0.0; 2 * n_vocab];
-        let mut session = session(model, &prompt(drafted));
+        let mut session = session(model, KvType::F32, &prompt(drafted));
         let mut sampler = Sampler::new(params);
         let mut speculation = Speculation::lookup();
         for _ in 0..N_DRAWS {

@@ -23,7 +23,7 @@ const SHARES_PER_CORE: usize = 4;
 const MIN_SHARE_WEIGHTS: usize = 128 * 1024;
 
 /// Rows of a matrix are dealt out in groups of this many: what the kernels take at a time.
-const ROW_GROUP: usize = 16;
+const ROW_GROUP: usize = 32;
 
 /// The cores, and the inner loops that they run.
 #[derive(Clone, Copy)]

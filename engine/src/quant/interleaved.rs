@@ -1,9 +1,9 @@
-//! The interleaved layout: eight rows of a matrix woven together, so that one vector holds the same part of all of them.
+//! The interleaved layout: sixteen rows of a matrix woven together, so that one vector holds the same part of all of them.
 //!
-//! Rows are taken in groups of [`ROWS`]. A block of a group is the eight rows' blocks, unit by unit: the first unit of each
-//! row, then the second of each, and so on. A unit is a binary16 (scales and minima), else four bytes. So a load of 32 bytes
-//! has a lane per row, and eight scales lie side by side. A group takes the bytes that its rows took, hence it can take their
-//! place. Rows behind the last whole group stay as they are.
+//! Rows are taken in groups of [`ROWS`]. A block of a group is its rows' blocks, unit by unit: the first unit of each
+//! row, then the second of each, and so on. A unit is a binary16 (scales and minima), else four bytes. So a load of 64 bytes,
+//! the largest that there is, has a lane per row, and sixteen scales lie side by side; a smaller one has the same of some rows. A group
+//! takes the bytes that its rows took, hence it can take their place. Rows behind the last whole group stay as they are.
 //!
 //! This is a layout of ours: no file on a disk has it.
 
@@ -12,7 +12,7 @@ use core::ops::Range;
 use super::{Block, TensorType, Weights, with_block};
 
 /// Rows in a group.
-pub const ROWS: usize = 8;
+pub const ROWS: usize = 16;
 
 /// More bytes than a block of any type has.
 const MAX_BLOCK_BYTES: usize = 256;

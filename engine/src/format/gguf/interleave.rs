@@ -135,10 +135,10 @@ mod tests {
         gguf.tensor_f32("vector", &[3], [1.0, 2.0, 3.0]);
         for (kind, n_in, n_out) in [
             (TensorType::Q4_1, 64, 19),
-            (TensorType::Q8_0, 96, 8),
-            (TensorType::Q4_0, 32, 7),
+            (TensorType::Q8_0, 96, 16),
+            (TensorType::Q4_0, 32, 15),
             (TensorType::Q6_K, 256, 33),
-            (TensorType::Q2_K, 256, 8),
+            (TensorType::Q2_K, 256, 16),
         ] {
             let len = n_in / kind.block_len() * kind.block_bytes() * n_out;
             // No byte makes a binary16 that is not a number.
@@ -157,7 +157,7 @@ mod tests {
             let mut after = file();
             let mut steps = Vec::new();
             interleave(&mut after, &InTurn(n_cores), kernels, &mut |done, all| steps.push((done, all)));
-            let n_bytes: usize = [16 * 2 * 20, 8 * 3 * 34, 32 * 210].into_iter().sum();
+            let n_bytes: usize = [16 * 2 * 20, 16 * 3 * 34, 32 * 210].into_iter().sum();
             assert_eq!(steps.len(), 3);
             assert!(steps.is_sorted() && steps.iter().all(|&(_, all)| all == n_bytes), "{steps:?}");
             assert_eq!(steps[2].0, n_bytes);
@@ -199,12 +199,12 @@ mod tests {
         let Some(kernels) = kernels() else { return };
         let whole = file();
         let mut shared = GgufWriter::default();
-        shared.tensor("a", &[32, 8], TensorType::Q8_0 as u32, &[1; 8 * 34]);
-        shared.tensor("b", &[32, 8], TensorType::Q8_0 as u32, &[2; 8 * 34]);
+        shared.tensor("a", &[32, 16], TensorType::Q8_0 as u32, &[1; 16 * 34]);
+        shared.tensor("b", &[32, 16], TensorType::Q8_0 as u32, &[2; 16 * 34]);
         let mut shared = shared.file();
         // The offset of b, behind its type number.
         let at =
-            shared.windows(12).rposition(|bytes| bytes == [8, 0, 0, 0, 32, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+            shared.windows(12).rposition(|bytes| bytes == [8, 0, 0, 0, 32, 2, 0, 0, 0, 0, 0, 0]).unwrap();
         shared[at + 4..at + 12].fill(0);
         assert!(Gguf::parse(&shared).is_ok());
         let cut = &whole[..whole.len() - 64];

@@ -1,25 +1,17 @@
-//! Products of interleaved rows, eight at a time: a lane per row, four weights to a lane.
-//!
-//! Four activations are in all lanes at once, so that no sum ever has to be folded. Where there are several tokens, weights
-//! are unpacked once for [`TILE`] of them.
+//! Products of interleaved rows, half a group at a time: four activations, in all lanes at once, meet four weights of eight rows.
 
 use core::arch::x86_64::*;
 use core::array;
 use core::ops::Range;
 
-use zerocopy::FromBytes;
-
-use super::super::woven::{Destination, Woven};
+use super::super::woven::{self, Destination, Steps, Woven};
 use super::unpack::{
     Unpacked, UnpackedQ6, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0, unpack_q5_1,
     unpack_q5_k, unpack_q6_k, unpack_q8_0,
 };
 use super::vectors::{LANES, to_array};
 use crate::cpu::generic;
-use crate::quant::{BlockQ8_1, QK, TensorType};
-
-/// Tokens that share unpacked weights: their sums, and the weights, fill the registers.
-const TILE: usize = 4;
+use crate::quant::{BlockQ8_1, ROWS, TensorType};
 
 /// Return whether there are products for interleaved rows of `kind`.
 pub(in crate::cpu::x86_64) fn interleaves(kind: TensorType) -> bool {
@@ -38,71 +30,67 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     out: &mut [&mut [f32]],
 ) {
     use TensorType::*;
-    let (to, supers) = (Destination { n_in, rows, out }, x.as_chunks::<8>().0);
-    let x = x.as_chunks::<1>().0;
+    let to = Destination { n_in, rows, out };
     match kind {
-        Q8_0 => mul_mat(w, x, to, |w, _| unpack_q8_0(w), |w, x, acc| add_signed(w, x, acc)),
-        IQ4_NL => mul_mat(w, x, to, |w, _| unpack_iq4_nl(w), |w, x, acc| add_signed(w, x, acc)),
-        Q4_0 => mul_mat(w, x, to, |w, _| unpack_q4_0(w), |w, x, acc| add_4_bits(w, x, acc)),
-        Q4_1 => mul_mat(w, x, to, |w, _| unpack_q4_1(w), |w, x, acc| add_4_bits(w, x, acc)),
-        Q5_0 => mul_mat(w, x, to, |w, _| unpack_q5_0(w), |w, x, acc| add_5_bits(w, x, acc)),
-        Q5_1 => mul_mat(w, x, to, |w, _| unpack_q5_1(w), |w, x, acc| add_5_bits(w, x, acc)),
-        Q4_K => mul_mat(w, supers, to, |w, i| unpack_q4_k(w, i), |w, x, acc| add_4_bits(w, x, acc)),
-        Q5_K => mul_mat(w, supers, to, |w, i| unpack_q5_k(w, i), |w, x, acc| add_5_bits(w, x, acc)),
-        Q6_K => mul_mat(w, supers, to, |w, i| unpack_q6_k(w, i), |w, x, acc| add_6_bits(w, x, acc)),
-        _ => generic::mul_mat_interleaved(kind, w, x.as_flattened(), n_in, to.rows, to.out),
-    }
-}
-
-/// Write the products of the interleaved rows `w` with `x (n_tokens, n_blocks)`. `unpack` returns the weights of a block that
-/// meet block `i` of `N` of activations, and `add` adds their products to the sums of the eight rows.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn mul_mat<B: Woven, W, const N: usize>(
-    w: &[u8],
-    x: &[[BlockQ8_1; N]],
-    mut to: Destination<'_, '_>,
-    unpack: impl Fn(&B, usize) -> W,
-    add: impl Fn(&W, &BlockQ8_1, __m256) -> __m256,
-) {
-    let w = <[B]>::ref_from_bytes(w).expect("whole groups");
-    let n_blocks = to.n_in / (N * QK);
-    for group in to.rows.start / LANES..to.rows.end.div_ceil(LANES) {
-        let w = &w[group * n_blocks..][..n_blocks];
-        for (i, x) in x.chunks(TILE * n_blocks).enumerate() {
-            if x.len() == TILE * n_blocks {
-                let x: [_; TILE] = array::from_fn(|token| &x[token * n_blocks..][..n_blocks]);
-                for (token, products) in tile(w, x, &unpack, &add).into_iter().enumerate() {
-                    to.store(i * TILE + token, group * LANES, &to_array(products));
-                }
-            } else {
-                for (token, x) in x.chunks_exact(n_blocks).enumerate() {
-                    let [products] = tile(w, [x], &unpack, &add);
-                    to.store(i * TILE + token, group * LANES, &to_array(products));
-                }
-            }
+        Q8_0 => {
+            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q8_0(w, part), |w, x, acc| add_signed(w, x, acc))
         }
+        IQ4_NL => mul_mat::<_, _, 1>(
+            w,
+            x,
+            to,
+            |w, _, part| unpack_iq4_nl(w, part),
+            |w, x, acc| add_signed(w, x, acc),
+        ),
+        Q4_0 => {
+            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_0(w, part), |w, x, acc| add_4_bits(w, x, acc))
+        }
+        Q4_1 => {
+            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_1(w, part), |w, x, acc| add_4_bits(w, x, acc))
+        }
+        Q5_0 => {
+            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_0(w, part), |w, x, acc| add_5_bits(w, x, acc))
+        }
+        Q5_1 => {
+            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_1(w, part), |w, x, acc| add_5_bits(w, x, acc))
+        }
+        Q4_K => mul_mat::<_, _, 8>(
+            w,
+            x,
+            to,
+            |w, i, part| unpack_q4_k(w, i, part),
+            |w, x, acc| add_4_bits(w, x, acc),
+        ),
+        Q5_K => mul_mat::<_, _, 8>(
+            w,
+            x,
+            to,
+            |w, i, part| unpack_q5_k(w, i, part),
+            |w, x, acc| add_5_bits(w, x, acc),
+        ),
+        Q6_K => mul_mat::<_, _, 8>(
+            w,
+            x,
+            to,
+            |w, i, part| unpack_q6_k(w, i, part),
+            |w, x, acc| add_6_bits(w, x, acc),
+        ),
+        _ => generic::mul_mat_interleaved(kind, w, x, n_in, to.rows, to.out),
     }
 }
 
-/// Return the products of a group of rows `w (LANES, n_blocks)` with `x (T, n_blocks)`.
+/// As [`woven::mul_mat`].
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn tile<B, W, const N: usize, const T: usize>(
-    w: &[B],
-    x: [&[[BlockQ8_1; N]]; T],
-    unpack: &impl Fn(&B, usize) -> W,
-    add: &impl Fn(&W, &BlockQ8_1, __m256) -> __m256,
-) -> [__m256; T] {
-    let mut acc = [_mm256_setzero_ps(); T];
-    for (block, w) in w.iter().enumerate() {
-        for i in 0..N {
-            let w = unpack(w, i);
-            for (acc, x) in acc.iter_mut().zip(x) {
-                *acc = add(&w, &x[block][i], *acc);
-            }
-        }
-    }
-    acc
+fn mul_mat<B: Woven, W, const N: usize>(
+    w: &[u8],
+    x: &[BlockQ8_1],
+    to: Destination<'_, '_>,
+    unpack: impl Fn(&B, usize, usize) -> W,
+    add: impl Fn(&W, &BlockQ8_1, __m256) -> __m256,
+) {
+    let steps = Steps { zero: _mm256_setzero_ps(), unpack, add, to_array: |sums| to_array(sums) };
+    woven::mul_mat::<_, _, _, N, LANES, { ROWS / LANES }>(w, x, to, &steps);
 }
 
 /// Add the products with weights of up to 4 bits: all eight of a lane's pairs are at most 8 * 2 * 15 * 127 = 30,480.

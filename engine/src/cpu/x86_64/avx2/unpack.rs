@@ -1,11 +1,11 @@
-//! Interleaved rows taken apart: 32 weights of eight rows in eight vectors, a lane per row, four weights to a lane.
+//! Interleaved rows taken apart: 32 weights of eight rows, half a group, in eight vectors: a lane per row, four weights to a lane.
 
 use core::arch::x86_64::*;
 use core::array;
 
 use super::super::woven::{FromMinimum, Lanes, Scaled, SuperBlock, SuperBlockQ6};
-use super::vectors::{load_f16_le, load_u8, load_u8x16};
-use crate::quant::IQ4_NL_VALUES;
+use super::vectors::{LANES, load_f16_le, load_u8, load_u8x16};
+use crate::quant::{F16, IQ4_NL_VALUES, ROWS};
 
 /// 32 weights of eight rows: vector `i` has weights `4 * i` to `4 * i + 3`, which are `d * q + m`.
 pub(in crate::cpu::x86_64) struct Unpacked {
@@ -23,63 +23,67 @@ pub(in crate::cpu::x86_64) struct UnpackedQ6 {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_q8_0(w: &Scaled<8>) -> Unpacked {
-    Unpacked { q: array::from_fn(|i| load_u8(&w.qs[i])), d: load_f16_le(&w.d), m: _mm256_setzero_ps() }
+pub(in crate::cpu::x86_64) fn unpack_q8_0(w: &Scaled<8>, part: usize) -> Unpacked {
+    Unpacked {
+        q: array::from_fn(|i| load_part(&w.qs[i], part)),
+        d: load_scales(&w.d, part),
+        m: _mm256_setzero_ps(),
+    }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_iq4_nl(w: &Scaled<4>) -> Unpacked {
+pub(in crate::cpu::x86_64) fn unpack_iq4_nl(w: &Scaled<4>, part: usize) -> Unpacked {
     let values = _mm256_broadcastsi128_si256(load_u8x16(&IQ4_NL_VALUES.map(|value| value as u8)));
-    let q = low_and_high(&w.qs).map(|q| _mm256_shuffle_epi8(values, q));
-    Unpacked { q, d: load_f16_le(&w.d), m: _mm256_setzero_ps() }
+    let q = low_and_high(&w.qs, part).map(|q| _mm256_shuffle_epi8(values, q));
+    Unpacked { q, d: load_scales(&w.d, part), m: _mm256_setzero_ps() }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_q4_0(w: &Scaled<4>) -> Unpacked {
-    let d = load_f16_le(&w.d);
+pub(in crate::cpu::x86_64) fn unpack_q4_0(w: &Scaled<4>, part: usize) -> Unpacked {
+    let d = load_scales(&w.d, part);
     // d * (q - 8)
-    Unpacked { q: low_and_high(&w.qs), d, m: _mm256_mul_ps(d, _mm256_set1_ps(-8.0)) }
+    Unpacked { q: low_and_high(&w.qs, part), d, m: _mm256_mul_ps(d, _mm256_set1_ps(-8.0)) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_q4_1(w: &FromMinimum<4>) -> Unpacked {
-    Unpacked { q: low_and_high(&w.qs), d: load_f16_le(&w.d), m: load_f16_le(&w.m) }
+pub(in crate::cpu::x86_64) fn unpack_q4_1(w: &FromMinimum<4>, part: usize) -> Unpacked {
+    Unpacked { q: low_and_high(&w.qs, part), d: load_scales(&w.d, part), m: load_scales(&w.m, part) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_q5_0(w: &Scaled<5>) -> Unpacked {
-    let d = load_f16_le(&w.d);
+pub(in crate::cpu::x86_64) fn unpack_q5_0(w: &Scaled<5>, part: usize) -> Unpacked {
+    let d = load_scales(&w.d, part);
     // d * (q - 16)
-    Unpacked { q: with_fifth_bits(&w.qs), d, m: _mm256_mul_ps(d, _mm256_set1_ps(-16.0)) }
+    Unpacked { q: with_fifth_bits(&w.qs, part), d, m: _mm256_mul_ps(d, _mm256_set1_ps(-16.0)) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_q5_1(w: &FromMinimum<5>) -> Unpacked {
-    Unpacked { q: with_fifth_bits(&w.qs), d: load_f16_le(&w.d), m: load_f16_le(&w.m) }
+pub(in crate::cpu::x86_64) fn unpack_q5_1(w: &FromMinimum<5>, part: usize) -> Unpacked {
+    Unpacked { q: with_fifth_bits(&w.qs, part), d: load_scales(&w.d, part), m: load_scales(&w.m, part) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_q4_k(w: &SuperBlock<32>, i: usize) -> Unpacked {
+pub(in crate::cpu::x86_64) fn unpack_q4_k(w: &SuperBlock<32>, i: usize, part: usize) -> Unpacked {
     let (qs, _) = w.qs.as_chunks::<8>();
-    let (d, m) = scales_and_offsets(w, i);
-    Unpacked { q: nibbles(&qs[i / 2], i % 2), d, m }
+    let (d, m) = scales_and_offsets(w, i, part);
+    Unpacked { q: nibbles(&qs[i / 2], i % 2, part), d, m }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_q5_k(w: &SuperBlock<40>, i: usize) -> Unpacked {
+pub(in crate::cpu::x86_64) fn unpack_q5_k(w: &SuperBlock<40>, i: usize, part: usize) -> Unpacked {
     let (qs, _) = w.qs.as_chunks::<8>();
-    let (d, m) = scales_and_offsets(w, i);
-    let low = nibbles(&qs[1 + i / 2], i % 2);
+    let (d, m) = scales_and_offsets(w, i, part);
+    let low = nibbles(&qs[1 + i / 2], i % 2, part);
     let (shift, bit) = (_mm_cvtsi64_si128(i as i64), _mm256_set1_epi8(1));
     let q = array::from_fn(|k| {
-        let fifth = _mm256_and_si256(_mm256_srl_epi16(load_u8(&qs[0][k]), shift), bit);
+        let fifth = _mm256_and_si256(_mm256_srl_epi16(load_part(&qs[0][k], part), shift), bit);
         _mm256_or_si256(low[k], _mm256_slli_epi16::<4>(fifth))
     });
     Unpacked { q, d, m }
@@ -87,23 +91,23 @@ pub(in crate::cpu::x86_64) fn unpack_q5_k(w: &SuperBlock<40>, i: usize) -> Unpac
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_q6_k(w: &SuperBlockQ6, i: usize) -> UnpackedQ6 {
+pub(in crate::cpu::x86_64) fn unpack_q6_k(w: &SuperBlockQ6, i: usize, part: usize) -> UnpackedQ6 {
     let (half, i) = (i / 4, i % 4);
-    let low = nibbles(&w.ql[half][i % 2], i / 2);
+    let low = nibbles(&w.ql[half][i % 2], i / 2, part);
     let (shift, bits) = (_mm_cvtsi64_si128(2 * i as i64), _mm256_set1_epi8(3));
     let q = array::from_fn(|k| {
-        let high = _mm256_and_si256(_mm256_srl_epi16(load_u8(&w.qh[half][k]), shift), bits);
+        let high = _mm256_and_si256(_mm256_srl_epi16(load_part(&w.qh[half][k], part), shift), bits);
         let q = _mm256_or_si256(low[k], _mm256_slli_epi16::<4>(high));
         _mm256_sub_epi8(q, _mm256_set1_epi8(32))
     });
     // The two scales go to the upper bytes of both 16-bit numbers of a lane, and come down with their sign.
-    let both = load_u8(&w.scales[2 * half + i / 2]);
+    let both = load_part(&w.scales[2 * half + i / 2], part);
     let both = _mm256_srl_epi32(both, _mm_cvtsi64_si128(16 * (i as i64 % 2)));
     let scales = [0x0080_0080, 0x0180_0180].map(|from| {
         let index = _mm256_add_epi8(_mm256_set1_epi32(from), lane_starts());
         _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(both, index))
     });
-    UnpackedQ6 { q, d: load_f16_le(&w.d), scales }
+    UnpackedQ6 { q, d: load_scales(&w.d, part), scales }
 }
 
 /// Return where the four bytes of each lane begin in their half of a vector, in each byte.
@@ -117,8 +121,8 @@ fn lane_starts() -> __m256i {
 /// Return the scale and the minimum of 32 weights of a super-block, for eight rows.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn scales_and_offsets<const N: usize>(w: &SuperBlock<N>, i: usize) -> (__m256, __m256) {
-    let [scales, offsets, others] = w.scales.each_ref().map(|lanes| load_u8(lanes));
+fn scales_and_offsets<const N: usize>(w: &SuperBlock<N>, i: usize, part: usize) -> (__m256, __m256) {
+    let [scales, offsets, others] = w.scales.each_ref().map(|lanes| load_part(lanes, part));
     let (scales, offsets) = if i < 4 {
         (scales, offsets)
     } else {
@@ -134,27 +138,27 @@ fn scales_and_offsets<const N: usize>(w: &SuperBlock<N>, i: usize) -> (__m256, _
     let shift = _mm_cvtsi64_si128(8 * (i as i64 % 4));
     let number =
         |bytes| _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srl_epi32(bytes, shift), _mm256_set1_epi32(0x3f)));
-    let m = _mm256_sub_ps(_mm256_setzero_ps(), load_f16_le(&w.m));
-    (_mm256_mul_ps(load_f16_le(&w.d), number(scales)), _mm256_mul_ps(m, number(offsets)))
+    let m = _mm256_sub_ps(_mm256_setzero_ps(), load_scales(&w.m, part));
+    (_mm256_mul_ps(load_scales(&w.d, part), number(scales)), _mm256_mul_ps(m, number(offsets)))
 }
 
 /// Return the low (`half` = 0) or the high nibbles.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn nibbles(packed: &[Lanes; 8], half: usize) -> [__m256i; 8] {
+fn nibbles(packed: &[Lanes; 8], half: usize, part: usize) -> [__m256i; 8] {
     let shift = _mm_cvtsi64_si128(4 * half as i64);
-    packed
-        .each_ref()
-        .map(|packed| _mm256_and_si256(_mm256_srl_epi16(load_u8(packed), shift), _mm256_set1_epi8(0xf)))
+    packed.each_ref().map(|packed| {
+        _mm256_and_si256(_mm256_srl_epi16(load_part(packed, part), shift), _mm256_set1_epi8(0xf))
+    })
 }
 
 /// Return the low nibbles, then the high ones.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn low_and_high(packed: &[Lanes; 4]) -> [__m256i; 8] {
+fn low_and_high(packed: &[Lanes; 4], part: usize) -> [__m256i; 8] {
     let mask = _mm256_set1_epi8(0xf);
     array::from_fn(|i| {
-        let packed = load_u8(&packed[i % 4]);
+        let packed = load_part(&packed[i % 4], part);
         _mm256_and_si256(if i < 4 { packed } else { _mm256_srli_epi16::<4>(packed) }, mask)
     })
 }
@@ -162,9 +166,9 @@ fn low_and_high(packed: &[Lanes; 4]) -> [__m256i; 8] {
 /// Return numbers of five bits: the fifth ones come first, then the nibbles.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn with_fifth_bits(packed: &[Lanes; 5]) -> [__m256i; 8] {
+fn with_fifth_bits(packed: &[Lanes; 5], part: usize) -> [__m256i; 8] {
     let [fifth, a, b, c, d] = packed;
-    let (low, fifth) = (low_and_high(&[*a, *b, *c, *d]), load_u8(fifth));
+    let (low, fifth) = (low_and_high(&[*a, *b, *c, *d], part), load_part(fifth, part));
     array::from_fn(|i| {
         // Byte i / 2 of a lane has the bits of vector i, in its lower or its upper half.
         let bits =
@@ -173,4 +177,18 @@ fn with_fifth_bits(packed: &[Lanes; 5]) -> [__m256i; 8] {
         let set = _mm256_cmpeq_epi8(_mm256_and_si256(bits, bit), bit);
         _mm256_or_si256(low[i], _mm256_and_si256(set, _mm256_set1_epi8(16)))
     })
+}
+
+/// Return the bytes of the first or the second eight rows.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn load_part(lanes: &Lanes, part: usize) -> __m256i {
+    load_u8(&lanes.as_chunks().0[part])
+}
+
+/// Return the scales, or the minima, of the first or the second eight rows.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn load_scales(scales: &[F16; ROWS], part: usize) -> __m256 {
+    load_f16_le(&scales.as_chunks::<LANES>().0[part])
 }

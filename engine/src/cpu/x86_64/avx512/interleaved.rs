@@ -1,62 +1,33 @@
-//! Products of interleaved rows, sixteen at a time: a lane per row, four weights to a lane, from two groups of eight.
+//! Products of interleaved rows, a group at a time: four activations, in all lanes at once, meet four weights of sixteen rows.
 //!
 //! VPDPBUSD adds four products of an unsigned and a signed byte to a lane (Intel SDM volume 2, VPDPBUSD). Weights are the
-//! unsigned factor: those that are signed get 128 more, which [`BlockQ8_1::bias`] takes off again. Weights are unpacked once for
-//! [`BATCH`] tokens, a panel at a time that stays in the cache. Few tokens go to the loops of AVX2, which wait for memory
-//! just as long, and less where one group is read after the other: memory likes a single stream.
+//! unsigned factor; where they were made so by an offset, [`BlockQ8_1::bias`] takes its products off again, in whole numbers. Many
+//! tokens share the weights of a panel, which are unpacked once for [`BATCH`] of them and stay in the cache. A token has the same
+//! products, to the bit, among many as alone.
 
 use core::arch::x86_64::*;
 use core::array;
 use core::ops::Range;
 
-use arrayvec::ArrayVec;
-
 use zerocopy::FromBytes;
 
-use super::super::avx2::{
-    self,
-    unpack::{
-        Unpacked, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0, unpack_q5_1,
-        unpack_q5_k, unpack_q6_k, unpack_q8_0,
-    },
+use super::super::woven::{self, Destination, Steps, SuperBlockQ6, Woven};
+use super::unpack::{
+    HalfScales, Scale, ScaleAndMinimum, Unpacked, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k,
+    unpack_q5_0, unpack_q5_1, unpack_q5_k, unpack_q6_k, unpack_q8_0,
 };
-use super::super::woven::{Destination, SuperBlockQ6, Woven};
-use crate::cpu::{FEW_TOKENS, generic};
+use crate::cpu::generic;
 use crate::quant::{BlockQ8_1, QK, ROWS, TensorType};
 
-/// Rows in a vector.
-const LANES: usize = 2 * ROWS;
-
-/// Tokens whose sums are in registers together with the weights of a block.
-const TILE: usize = 8;
+/// Groups, and tokens, whose sums are in registers: what is loaded for one meets all of the others.
+const TILE_GROUPS: usize = 2;
+const TILE_TOKENS: usize = 4;
 
 /// Tokens that share unpacked weights: their activations stay in the second cache.
 const BATCH: usize = 64;
 
 /// Blocks of unpacked weights in a panel, which takes half of the first cache.
-const PANEL: usize = 24;
-
-/// 32 weights of sixteen rows, `d * (q - 128)`: vector `i` has weights `4 * i` to `4 * i + 3`.
-#[derive(Clone, Copy)]
-struct Signed {
-    q: [__m512i; 8],
-    d: __m512,
-}
-
-/// 32 weights `d * q + m`.
-#[derive(Clone, Copy)]
-struct FromMinimum {
-    q: [__m512i; 8],
-    d: __m512,
-    m: __m512,
-}
-
-/// 32 weights `d * (q - 128)`, with a scale for either half.
-#[derive(Clone, Copy)]
-struct Halves {
-    q: [__m512i; 8],
-    d: [__m512; 2],
-}
+const PANEL: usize = 16;
 
 /// As [`crate::cpu::Kernels::mul_mat_interleaved`], for whole groups.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -69,15 +40,13 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     out: &mut [&mut [f32]],
 ) {
     use TensorType::*;
-    if out.len() <= FEW_TOKENS {
-        return avx2::mul_mat_interleaved(kind, w, x, n_in, rows, out);
-    }
     let to = Destination { n_in, rows, out };
+    // Offsets are 128 >> 0, 4 or 3.
     match kind {
-        Q8_0 => signed(w, x, to, 128, |w| unpack_q8_0(w)),
-        IQ4_NL => signed(w, x, to, 128, |w| unpack_iq4_nl(w)),
-        Q4_0 => signed(w, x, to, 128 - 8, |w| unpack_q4_0(w)),
-        Q5_0 => signed(w, x, to, 128 - 16, |w| unpack_q5_0(w)),
+        Q8_0 => signed::<_, 0>(w, x, to, |w| unpack_q8_0(w)),
+        IQ4_NL => signed::<_, 0>(w, x, to, |w| unpack_iq4_nl(w)),
+        Q4_0 => signed::<_, 4>(w, x, to, |w| unpack_q4_0(w)),
+        Q5_0 => signed::<_, 3>(w, x, to, |w| unpack_q5_0(w)),
         Q4_1 => from_minimum::<_, 1>(w, x, to, |w, _| unpack_q4_1(w)),
         Q5_1 => from_minimum::<_, 1>(w, x, to, |w, _| unpack_q5_1(w)),
         Q4_K => from_minimum::<_, 8>(w, x, to, |w, i| unpack_q4_k(w, i)),
@@ -87,25 +56,35 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     }
 }
 
-/// Multiply weights `d * q` to whose `q`, as `unpack` returns it, `offset` is to be added to make it 128 more than the weight's.
+/// What the types do differently with the weights `S` belongs to.
+struct Kind<Unpack, Bias, Add> {
+    /// `unpack(block, i)`: the weights that meet block `i` of activations.
+    unpack: Unpack,
+    /// `bias(x)`: what the products with either half of `x` begin with.
+    bias: Bias,
+    /// `add(scales, x, products, sums)`: the rows' sums and the products, scaled. The second of the products are those with the second half of
+    /// `x` where the halves have scales of their own, else those with all of it.
+    add: Add,
+}
+
+/// Multiply weights `d * (q - offset)`, with an offset of `128 >> SHIFT`.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-fn signed<B: Woven>(
+fn signed<B: Woven, const SHIFT: u32>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,
-    offset: u8,
-    unpack: impl Fn(&B) -> Unpacked,
+    unpack: impl Fn(&B) -> Unpacked<Scale>,
 ) {
-    let offset = _mm512_set1_epi8(offset as i8);
-    let unpack = |[v, w]: [&B; 2], _| {
-        let (v, w) = (unpack(v), unpack(w));
-        Signed { q: join_8(&v.q, &w.q).map(|q| _mm512_add_epi8(q, offset)), d: join_ps(v.d, w.d) }
+    let kind = Kind {
+        unpack: |w: &B, _| unpack(w),
+        bias: |x: &BlockQ8_1| {
+            let both = _mm512_add_epi32(_mm512_set1_epi32(x.bias[0]), _mm512_set1_epi32(x.bias[1]));
+            [_mm512_srai_epi32::<SHIFT>(both), _mm512_setzero_si512()]
+        },
+        add: |w: &Scale, x: &BlockQ8_1, [_, products]: [__m512i; 2], acc| add_scaled(products, w.0, x, acc),
     };
-    mul_mat::<B, Signed, 1>(w, x, to, unpack, |w, x, acc| {
-        let [first, second] = products(&w.q, x, x.bias.map(|bias| _mm512_set1_epi32(bias)));
-        add_scaled(_mm512_add_epi32(first, second), w.d, x, acc)
-    });
+    mul_mat::<_, _, 1, false>(w, x, to, &kind);
 }
 
 /// Multiply weights `d * q + m`, in blocks of `N * QK`.
@@ -115,127 +94,178 @@ fn from_minimum<B: Woven, const N: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,
-    unpack: impl Fn(&B, usize) -> Unpacked,
+    unpack: impl Fn(&B, usize) -> Unpacked<ScaleAndMinimum>,
 ) {
-    let unpack = |[v, w]: [&B; 2], i| {
-        let (v, w) = (unpack(v, i), unpack(w, i));
-        FromMinimum { q: join_8(&v.q, &w.q), d: join_ps(v.d, w.d), m: join_ps(v.m, w.m) }
+    let kind = Kind {
+        unpack,
+        bias: |_: &BlockQ8_1| [_mm512_setzero_si512(); 2],
+        add: |w: &ScaleAndMinimum, x: &BlockQ8_1, [_, products]: [__m512i; 2], acc| {
+            let acc = _mm512_fmadd_ps(w.m, _mm512_set1_ps(x.s), acc);
+            add_scaled(products, w.d, x, acc)
+        },
     };
-    mul_mat::<B, FromMinimum, N>(w, x, to, unpack, |w, x, acc| {
-        let [first, second] = products(&w.q, x, [_mm512_setzero_si512(); 2]);
-        let acc = _mm512_fmadd_ps(w.m, _mm512_set1_ps(x.s), acc);
-        add_scaled(_mm512_add_epi32(first, second), w.d, x, acc)
-    });
+    mul_mat::<_, _, N, false>(w, x, to, &kind);
 }
 
-/// Multiply Q6_K, `d * scale * q` with a scale for 16 weights.
+/// Multiply Q6_K, `d * scale * (q - 32)` with a scale for 16 weights.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 fn in_halves(w: &[u8], x: &[BlockQ8_1], to: Destination<'_, '_>) {
-    let offset = _mm512_set1_epi8(-128);
-    let unpack = |blocks: [&SuperBlockQ6; 2], i| {
-        let [v, w] = blocks.map(|block| unpack_q6_k(block, i));
-        let d = join_ps(v.d, w.d);
-        let scaled = |half: usize| {
-            // A lane has the scale twice; its upper half comes down with the sign.
-            let scales = _mm512_srai_epi32::<16>(join(v.scales[half], w.scales[half]));
-            _mm512_mul_ps(d, _mm512_cvtepi32_ps(scales))
-        };
-        let q = join_8(&v.q, &w.q).map(|q| _mm512_add_epi8(q, offset));
-        Halves { q, d: [scaled(0), scaled(1)] }
+    let kind = Kind {
+        unpack: |w: &SuperBlockQ6, i| unpack_q6_k(w, i),
+        // One number at a time: an array of both goes through the processor's other registers.
+        bias: |x: &BlockQ8_1| {
+            let (first, second) = (_mm512_set1_epi32(x.bias[0]), _mm512_set1_epi32(x.bias[1]));
+            [_mm512_srai_epi32::<2>(first), _mm512_srai_epi32::<2>(second)]
+        },
+        add: |w: &HalfScales, x: &BlockQ8_1, products: [__m512i; 2], acc| {
+            let second = _mm512_mul_ps(_mm512_cvtepi32_ps(products[1]), w.0[1]);
+            let both = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products[0]), w.0[0], second);
+            _mm512_fmadd_ps(both, _mm512_set1_ps(x.d), acc)
+        },
     };
-    mul_mat::<SuperBlockQ6, Halves, 8>(w, x, to, unpack, |w, x, acc| {
-        let products = products(&w.q, x, x.bias.map(|bias| _mm512_set1_epi32(bias)));
-        let [first, second] = products.map(|products| _mm512_cvtepi32_ps(products));
-        let both = _mm512_fmadd_ps(first, w.d[0], _mm512_mul_ps(second, w.d[1]));
-        _mm512_fmadd_ps(both, _mm512_set1_ps(x.d), acc)
-    });
+    mul_mat::<_, _, 8, true>(w, x, to, &kind);
 }
 
-/// Write the products of the interleaved rows `w` with `x (n_tokens, n_in / QK)`. `unpack` returns the weights of two groups'
-/// blocks that meet block `i` of `N` of activations, and `add` adds their products to the sums of the sixteen rows.
+/// Write the products of the interleaved rows `w` with `x (n_tokens, n_in / QK)`. A block of weights meets `N` of activations.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-fn mul_mat<B: Woven, W: Copy, const N: usize>(
+fn mul_mat<B: Woven, S: Copy, const N: usize, const HALVES: bool>(
+    w: &[u8],
+    x: &[BlockQ8_1],
+    to: Destination<'_, '_>,
+    kind: &Kind<
+        impl Fn(&B, usize) -> Unpacked<S>,
+        impl Fn(&BlockQ8_1) -> [__m512i; 2],
+        impl Fn(&S, &BlockQ8_1, [__m512i; 2], __m512) -> __m512,
+    >,
+) {
+    let add = |w: &Unpacked<S>, x: &BlockQ8_1, acc| {
+        let [[products]] = dot::<1, 1, HALVES>([&w.q], [x], [(kind.bias)(x)]);
+        (kind.add)(&w.scales, x, products, acc)
+    };
+    if to.out.len() < TILE_TOKENS {
+        let unpack = |w: &B, i, _| (kind.unpack)(w, i);
+        let steps = Steps { zero: _mm512_setzero_ps(), unpack, add, to_array: |sums| to_array(sums) };
+        woven::mul_mat::<_, _, _, N, ROWS, 1>(w, x, to, &steps);
+    } else {
+        multiply_many::<B, S, N, HALVES>(w, x, to, kind, add);
+    }
+}
+
+/// As [`mul_mat`], for at least [`TILE_TOKENS`].
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+fn multiply_many<B: Woven, S: Copy, const N: usize, const HALVES: bool>(
     w: &[u8],
     x: &[BlockQ8_1],
     mut to: Destination<'_, '_>,
-    unpack: impl Fn([&B; 2], usize) -> W,
-    add: impl Fn(&W, &BlockQ8_1, __m512) -> __m512,
+    kind: &Kind<
+        impl Fn(&B, usize) -> Unpacked<S>,
+        impl Fn(&BlockQ8_1) -> [__m512i; 2],
+        impl Fn(&S, &BlockQ8_1, [__m512i; 2], __m512) -> __m512,
+    >,
+    add: impl Fn(&Unpacked<S>, &BlockQ8_1, __m512) -> __m512,
 ) {
     let w = <[B]>::ref_from_bytes(w).expect("whole groups");
     let (n_quants, n_blocks) = (to.n_in / QK, to.n_in / (N * QK));
-    let groups = to.rows.start / ROWS..to.rows.end.div_ceil(ROWS);
-    for group in groups.clone().step_by(2) {
-        // The last group stands in for the one behind it; nobody keeps those sums.
-        let [v, w] = [group, (group + 1).min(groups.end - 1)].map(|group| &w[group * n_blocks..][..n_blocks]);
-        let unpack = |quant: usize| unpack([&v[quant / N], &w[quant / N]], quant % N);
-        let mut panel: ArrayVec<W, PANEL> = ArrayVec::new();
+    let groups = to.groups();
+    let Some(block) = w.first() else { return };
+    let mut panel = [[(kind.unpack)(block, 0); TILE_GROUPS]; PANEL];
+    for group in groups.clone().step_by(TILE_GROUPS) {
+        // The last group stands in for one that is behind it; nobody keeps those sums.
+        let w: [_; TILE_GROUPS] =
+            array::from_fn(|i| &w[(group + i).min(groups.end - 1) * n_blocks..][..n_blocks]);
         for (batch, x) in x.chunks(BATCH * n_quants).enumerate() {
             let n_tokens = x.len() / n_quants;
-            let mut sums = [_mm512_setzero_ps(); BATCH];
+            let mut sums = [[_mm512_setzero_ps(); TILE_GROUPS]; BATCH];
             for first in (0..n_quants).step_by(PANEL) {
-                panel.clear();
-                panel.extend((first..n_quants.min(first + PANEL)).map(&unpack));
-                let x = |token: usize| &x[token * n_quants + first..][..panel.len()];
-                let (tiles, others) = sums[..n_tokens].as_chunks_mut::<TILE>();
-                let n_tiled = tiles.len() * TILE;
-                for (i, sums) in tiles.iter_mut().enumerate() {
-                    *sums = tile(&panel, array::from_fn(|token| x(i * TILE + token)), *sums, &add);
+                let panel = &mut panel[..PANEL.min(n_quants - first)];
+                for (quant, unpacked) in (first..).zip(&mut *panel) {
+                    for (unpacked, w) in unpacked.iter_mut().zip(w) {
+                        *unpacked = (kind.unpack)(&w[quant / N], quant % N);
+                    }
                 }
-                for (i, sum) in others.iter_mut().enumerate() {
-                    *sum = panel.iter().zip(x(n_tiled + i)).fold(*sum, |sum, (w, x)| add(w, x, sum));
+                let x = |token: usize| &x[token * n_quants + first..][..panel.len()];
+                let (tiles, others) = sums[..n_tokens].as_chunks_mut::<TILE_TOKENS>();
+                let n_tiled = tiles.len() * TILE_TOKENS;
+                for (i, sums) in tiles.iter_mut().enumerate() {
+                    let x = array::from_fn(|token| x(i * TILE_TOKENS + token));
+                    *sums = tile::<_, HALVES>(panel, x, *sums, &kind.bias, &kind.add);
+                }
+                for (i, sums) in others.iter_mut().enumerate() {
+                    for (w, x) in panel.iter().zip(x(n_tiled + i)) {
+                        *sums = array::from_fn(|group| add(&w[group], x, sums[group]));
+                    }
                 }
             }
             for (token, sums) in sums[..n_tokens].iter().enumerate() {
-                to.store(batch * BATCH + token, group * ROWS, &to_array(*sums));
+                for (i, sums) in sums.iter().enumerate() {
+                    to.store(batch * BATCH + token, (group + i) * ROWS, &to_array(*sums));
+                }
             }
         }
     }
 }
 
-/// Return `acc` plus the products of sixteen rows `w (n)` with `x (TILE)(n)`.
+/// Return `acc` plus the products of the groups `w (n)` with `x (TILE_TOKENS)(n)`.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-fn tile<W>(
-    w: &[W],
-    x: [&[BlockQ8_1]; TILE],
-    acc: [__m512; TILE],
-    add: &impl Fn(&W, &BlockQ8_1, __m512) -> __m512,
-) -> [__m512; TILE] {
-    // Written out: of a loop, the compiler makes one that keeps the sums in memory.
-    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = acc;
+fn tile<S, const HALVES: bool>(
+    w: &[[Unpacked<S>; TILE_GROUPS]],
+    x: [&[BlockQ8_1]; TILE_TOKENS],
+    mut acc: [[__m512; TILE_GROUPS]; TILE_TOKENS],
+    bias: &impl Fn(&BlockQ8_1) -> [__m512i; 2],
+    add: &impl Fn(&S, &BlockQ8_1, [__m512i; 2], __m512) -> __m512,
+) -> [[__m512; TILE_GROUPS]; TILE_TOKENS] {
     for (i, w) in w.iter().enumerate() {
-        a = add(w, &x[0][i], a);
-        b = add(w, &x[1][i], b);
-        c = add(w, &x[2][i], c);
-        d = add(w, &x[3][i], d);
-        e = add(w, &x[4][i], e);
-        f = add(w, &x[5][i], f);
-        g = add(w, &x[6][i], g);
-        h = add(w, &x[7][i], h);
+        let x = x.map(|x| &x[i]);
+        let products = dot::<TILE_GROUPS, TILE_TOKENS, HALVES>(w.each_ref().map(|w| &w.q), x, x.map(bias));
+        for (token, acc) in acc.iter_mut().enumerate() {
+            for (group, acc) in acc.iter_mut().enumerate() {
+                *acc = add(&w[group].scales, x[token], products[token][group], *acc);
+            }
+        }
     }
-    [a, b, c, d, e, f, g, h]
+    acc
+}
+
+/// Return the products of 32 weights of `G` groups with the blocks `x` of `T` tokens, which begin with `bias`: those with the first half of `x`; and
+/// those with the second half (`HALVES`), or with all of it.
+#[target_feature(enable = "avx512f,avx512vnni")]
+#[inline]
+fn dot<const G: usize, const T: usize, const HALVES: bool>(
+    w: [&[__m512i; 8]; G],
+    x: [&BlockQ8_1; T],
+    bias: [[__m512i; 2]; T],
+) -> [[[__m512i; 2]; G]; T] {
+    let mut products = bias.map(|[first, _]| [[first; 2]; G]);
+    for half in 0..2 {
+        if half == 1 {
+            for (products, bias) in products.iter_mut().zip(bias) {
+                for products in products {
+                    products[1] = if HALVES { bias[1] } else { products[0] };
+                }
+            }
+        }
+        for i in 4 * half..4 * half + 4 {
+            for (products, x) in products.iter_mut().zip(x) {
+                let x = four(x, i);
+                for (products, w) in products.iter_mut().zip(w) {
+                    products[half] = _mm512_dpbusd_epi32(products[half], w[i], x);
+                }
+            }
+        }
+    }
+    products
 }
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn to_array(v: __m512) -> [f32; LANES] {
-    let mut out = [0.0; LANES];
+fn to_array(v: __m512) -> [f32; ROWS] {
+    let mut out = [0.0; ROWS];
     // SAFETY: the array has the 64 bytes that are written, and any alignment will do.
     unsafe { _mm512_storeu_ps(out.as_mut_ptr(), v) };
     out
-}
-
-/// Return the products of 32 weights of sixteen rows with `x`, those of either half added to its `sums`.
-#[target_feature(enable = "avx512f,avx512vnni")]
-#[inline]
-fn products(w: &[__m512i; 8], x: &BlockQ8_1, sums: [__m512i; 2]) -> [__m512i; 2] {
-    let [mut first, mut second] = sums;
-    for i in 0..4 {
-        first = _mm512_dpbusd_epi32(first, w[i], four(x, i));
-        second = _mm512_dpbusd_epi32(second, w[4 + i], four(x, 4 + i));
-    }
-    [first, second]
 }
 
 /// Return `acc + products * d * x.d`.
@@ -251,22 +281,4 @@ fn add_scaled(products: __m512i, d: __m512, x: &BlockQ8_1, acc: __m512) -> __m51
 fn four(x: &BlockQ8_1, i: usize) -> __m512i {
     let (fours, _) = x.qs.as_chunks::<4>();
     _mm512_set1_epi32(i32::from_le_bytes(fours[i].map(|q| q as u8)))
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn join(low: __m256i, high: __m256i) -> __m512i {
-    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn join_8(low: &[__m256i; 8], high: &[__m256i; 8]) -> [__m512i; 8] {
-    array::from_fn(|i| join(low[i], high[i]))
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn join_ps(low: __m256, high: __m256) -> __m512 {
-    _mm512_castsi512_ps(join(_mm256_castps_si256(low), _mm256_castps_si256(high)))
 }

@@ -1,20 +1,15 @@
-//! Products of interleaved rows, half a group at a time, as [`super::super::avx2`] has them for a whole one.
+//! Products of interleaved rows, a quarter of a group at a time, as [`super::super::avx2`] has them for half of one.
 
 use core::arch::x86_64::*;
 use core::array;
 use core::ops::Range;
 
-use zerocopy::FromBytes;
-
-use super::super::woven::{Destination, Woven};
+use super::super::woven::{self, Destination, Steps, Woven};
 use super::unpack::{
     LANES, Unpacked, UnpackedQ6, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q6_k, unpack_q8_0,
 };
 use crate::cpu::generic;
-use crate::quant::{BlockQ8_1, QK, ROWS, TensorType};
-
-/// Tokens that share unpacked weights.
-const TILE: usize = 4;
+use crate::quant::{BlockQ8_1, ROWS, TensorType};
 
 /// Return whether there are products for interleaved rows of `kind`.
 pub(in crate::cpu::x86_64) fn interleaves(kind: TensorType) -> bool {
@@ -35,45 +30,28 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     use TensorType::*;
     let to = Destination { n_in, rows, out };
     match kind {
-        Q8_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, half| unpack_q8_0(w, half), |w, x| signed(w, x)),
-        Q4_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, half| unpack_q4_0(w, half), |w, x| unsigned(w, x)),
-        Q4_1 => mul_mat::<_, _, 1>(w, x, to, |w, _, half| unpack_q4_1(w, half), |w, x| unsigned(w, x)),
-        Q4_K => mul_mat::<_, _, 8>(w, x, to, |w, i, half| unpack_q4_k(w, i, half), |w, x| unsigned(w, x)),
-        Q6_K => mul_mat::<_, _, 8>(w, x, to, |w, i, half| unpack_q6_k(w, i, half), |w, x| scaled(w, x)),
+        Q8_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q8_0(w, part), |w, x| signed(w, x)),
+        Q4_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_0(w, part), |w, x| unsigned(w, x)),
+        Q4_1 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_1(w, part), |w, x| unsigned(w, x)),
+        Q4_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q4_k(w, i, part), |w, x| unsigned(w, x)),
+        Q6_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q6_k(w, i, part), |w, x| scaled(w, x)),
         _ => generic::mul_mat_interleaved(kind, w, x, n_in, to.rows, to.out),
     }
 }
 
-/// Write the products of the interleaved rows `w` with `x (n_tokens, n_in / QK)`. `unpack` returns the weights of half a block
-/// that meet block `i` of `N` of activations, and `dot` their products.
+/// As [`woven::mul_mat`]; `dot` returns the products of a block, to be added to those of the others.
 #[target_feature(enable = "ssse3,sse4.1")]
 #[inline]
 fn mul_mat<B: Woven, W, const N: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
-    mut to: Destination<'_, '_>,
+    to: Destination<'_, '_>,
     unpack: impl Fn(&B, usize, usize) -> W,
     dot: impl Fn(&W, &BlockQ8_1) -> __m128,
 ) {
-    let w = <[B]>::ref_from_bytes(w).expect("whole groups");
-    let (n_quants, n_blocks) = (to.n_in / QK, to.n_in / (N * QK));
-    for group in to.rows.start / ROWS..to.rows.end.div_ceil(ROWS) {
-        let w = &w[group * n_blocks..][..n_blocks];
-        for half in 0..ROWS / LANES {
-            for (tile, x) in x.chunks(TILE * n_quants).enumerate() {
-                let mut sums = [_mm_setzero_ps(); TILE];
-                for quant in 0..n_quants {
-                    let w = unpack(&w[quant / N], quant % N, half);
-                    for (sum, x) in sums.iter_mut().zip(x[quant..].iter().step_by(n_quants)) {
-                        *sum = _mm_add_ps(*sum, dot(&w, x));
-                    }
-                }
-                for (token, sum) in sums.iter().take(x.len() / n_quants).enumerate() {
-                    to.store(tile * TILE + token, group * ROWS + half * LANES, &to_array(*sum));
-                }
-            }
-        }
-    }
+    let add = |w: &W, x: &BlockQ8_1, sums| _mm_add_ps(sums, dot(w, x));
+    let steps = Steps { zero: _mm_setzero_ps(), unpack, add, to_array: |sums| to_array(sums) };
+    woven::mul_mat::<_, _, _, N, LANES, { ROWS / LANES }>(w, x, to, &steps);
 }
 
 /// Return the products with weights of up to 4 bits: all eight of a lane's pairs are at most 8 * 2 * 15 * 127 = 30,480.

@@ -35,7 +35,9 @@ pub enum Isa {
     Sse41,
     /// x86-64 with AVX2, FMA and F16C.
     Avx2,
-    /// The same with AVX-512: F, BW, VL and VNNI.
+    /// The same with AVX-VNNI, as processors without AVX-512 have it.
+    AvxVnni,
+    /// AVX2 with AVX-512: F, BW, VL and VNNI.
     Avx512,
     /// The baseline where QEMU emulates it: quantized products in whole numbers.
     GenericEmulated,
@@ -45,8 +47,15 @@ pub enum Isa {
 
 impl Isa {
     /// Every set, the plainest first.
-    pub const ALL: [Self; 6] =
-        [Self::Generic, Self::Sse41, Self::Avx2, Self::Avx512, Self::GenericEmulated, Self::Avx2Emulated];
+    pub const ALL: [Self; 7] = [
+        Self::Generic,
+        Self::Sse41,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512,
+        Self::GenericEmulated,
+        Self::Avx2Emulated,
+    ];
 
     /// Return the set's name in options.
     pub fn name(self) -> &'static str {
@@ -54,6 +63,7 @@ impl Isa {
             Self::Generic => "generic",
             Self::Sse41 => "sse41",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
             Self::GenericEmulated => "generic-emulated",
             Self::Avx2Emulated => "avx2-emulated",
@@ -67,6 +77,7 @@ impl fmt::Display for Isa {
             Self::Generic => "generic",
             Self::Sse41 => "SSE4.1",
             Self::Avx2 => "AVX2",
+            Self::AvxVnni => "AVX-VNNI",
             Self::Avx512 => "AVX-512",
             Self::GenericEmulated => "generic, emulated",
             Self::Avx2Emulated => "AVX2, emulated",
@@ -105,7 +116,7 @@ impl Kernels {
         #[cfg(target_arch = "x86_64")]
         let order = match x86_64::is_emulated() {
             true => [Isa::Avx2Emulated, Isa::GenericEmulated].as_slice(),
-            false => [Isa::Avx512, Isa::Avx2, Isa::Sse41, Isa::Generic].as_slice(),
+            false => [Isa::Avx512, Isa::AvxVnni, Isa::Avx2, Isa::Sse41, Isa::Generic].as_slice(),
         };
         #[cfg(not(target_arch = "x86_64"))]
         let order = [Isa::Generic];
@@ -135,13 +146,15 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => x86_64::has_avx2().then_some(&x86_64::AVX2),
             #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => x86_64::has_avx_vnni().then_some(&x86_64::AVX_VNNI),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => x86_64::has_avx512().then_some(&x86_64::AVX512),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2Emulated => {
                 x86_64::has_avx2().then_some(const { &Self::emulated(x86_64::AVX2, Isa::Avx2Emulated) })
             }
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Sse41 | Isa::Avx2 | Isa::Avx512 | Isa::Avx2Emulated => None,
+            Isa::Sse41 | Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx2Emulated => None,
         }
     }
 

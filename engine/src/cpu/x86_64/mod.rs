@@ -2,6 +2,8 @@
 
 mod avx2;
 mod avx512;
+mod avx_vnni;
+mod products;
 mod sse41;
 mod woven;
 
@@ -33,6 +35,12 @@ pub(super) fn has_avx2() -> bool {
     };
     let has_all = features.has_avx() && features.has_fma() && features.has_f16c() && extended.has_avx2();
     has_all && features.has_oxsave() && keeps(XCR0_AVX)
+}
+
+/// Return whether the processor has AVX-VNNI beyond AVX2.
+pub(super) fn has_avx_vnni() -> bool {
+    has_avx2()
+        && raw_cpuid::CpuId::new().get_extended_feature_info().is_some_and(|extended| extended.has_avx_vnni())
 }
 
 /// Return whether the processor has, beyond AVX2, the parts of AVX-512 that the loops use and whether their registers are kept.
@@ -104,6 +112,16 @@ pub(super) const AVX2: Kernels = Kernels {
     gelu: |x| unsafe { avx2::gelu(x) },
 };
 
+/// The AVX-VNNI loops, to be handed out only where [`has_avx_vnni`].
+pub(super) const AVX_VNNI: Kernels = Kernels {
+    isa: Isa::AvxVnni,
+    // SAFETY: the table is handed out only where `has_avx_vnni`, which is all that this function needs.
+    mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
+        avx_vnni::mul_mat_interleaved(kind, w, x, n_in, rows, out)
+    },
+    ..AVX2
+};
+
 /// The AVX-512 loops, to be handed out only where [`has_avx512`].
 pub(super) const AVX512: Kernels = Kernels {
     isa: Isa::Avx512,
@@ -111,5 +129,7 @@ pub(super) const AVX512: Kernels = Kernels {
     mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
         avx512::mul_mat_interleaved(kind, w, x, n_in, rows, out)
     },
+    // SAFETY: as above.
+    attend: |queries, seen, scratch, found| unsafe { avx512::attend(queries, seen, scratch, found) },
     ..AVX2
 };

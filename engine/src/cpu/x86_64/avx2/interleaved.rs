@@ -163,7 +163,7 @@ fn sum_4(a: __m256i, b: __m256i, c: __m256i, d: __m256i) -> __m256i {
 /// Return four activations, from `4 * i` on, in all lanes.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn four(x: &BlockQ8_1, i: usize) -> __m256i {
+pub(in crate::cpu::x86_64) fn four(x: &BlockQ8_1, i: usize) -> __m256i {
     let (fours, _) = x.qs.as_chunks::<4>();
     _mm256_set1_epi32(i32::from_le_bytes(fours[i].map(|q| q as u8)))
 }

@@ -14,9 +14,10 @@ mod super_blocks;
 pub(super) mod unpack;
 mod vectors;
 
-pub(super) use attention::attend;
-pub(super) use interleaved::{interleaves, mul_mat_interleaved};
+pub(super) use attention::{add_products, attend, attend_by};
+pub(super) use interleaved::{four, interleaves, mul_mat_interleaved};
 pub(super) use ops::{gelu, keep, quantize_q8_1, softmax, swiglu};
+pub(super) use vectors::{LANES, to_array};
 
 use crate::quant::{Activations, Groups, QK, QK_K, TensorType, blocks as cast};
 

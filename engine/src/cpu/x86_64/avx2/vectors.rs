@@ -7,7 +7,7 @@ use zerocopy::little_endian::F32;
 use crate::quant::{BF16, F16, QK};
 
 /// Floats in a vector.
-pub(super) const LANES: usize = 8;
+pub(in crate::cpu::x86_64) const LANES: usize = 8;
 
 /// Return the sum of the lanes.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -89,7 +89,7 @@ pub(super) fn store_i8(out: &mut [i8; QK], v: __m256i) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn to_array(v: __m256) -> [f32; LANES] {
+pub(in crate::cpu::x86_64) fn to_array(v: __m256) -> [f32; LANES] {
     let mut out = [0.0; LANES];
     // SAFETY: the array has the 32 bytes that are written, and any alignment will do.
     unsafe { _mm256_storeu_ps(out.as_mut_ptr(), v) };

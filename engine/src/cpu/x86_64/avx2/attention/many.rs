@@ -1,12 +1,10 @@
-//! Many queries: a block of keys and values is made floats once, and tiles of six queries by two vectors are multiplied.
+//! Many queries: a block of keys and values is made floats once, so that products of matrices remain.
 
 use core::arch::x86_64::*;
 
 use crate::cpu::attention::BLOCK;
 use crate::cpu::x86_64::avx2::vectors::{LANES, load_f32, store_f32};
-
-/// Rows of a tile: with two vectors of each, the sums, the vectors and a factor take 15 of 16 registers.
-const ROWS: usize = 6;
+use crate::cpu::x86_64::products::{self, Steps};
 
 /// Write `from` as floats to `out`.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -72,80 +70,20 @@ fn transposed([a, b, c, d, e, f, g, h]: [__m256; LANES]) -> [__m256; LANES] {
     out
 }
 
-/// Write the product of `a (n_rows, k)` and `b (k, width)` to `out (n_rows, width)`.
+/// As [`products::add`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(a: &[f32], k: usize, b: &[f32], width: usize, out: &mut [f32]) {
-    out.fill(0.0);
-    add_products(a, k, b, width, out);
-}
-
-/// Add to `out (n_rows, width)` the product of the first columns of `a (n_rows, a_width)` with `b (k, width)`.
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn add_products(a: &[f32], a_width: usize, b: &[f32], width: usize, out: &mut [f32]) {
-    for (a, out) in a.chunks(ROWS * a_width).zip(out.chunks_mut(ROWS * width)) {
-        match a.len() / a_width {
-            1 => add_rows::<1>(a, a_width, b, width, out),
-            2 => add_rows::<2>(a, a_width, b, width, out),
-            3 => add_rows::<3>(a, a_width, b, width, out),
-            4 => add_rows::<4>(a, a_width, b, width, out),
-            5 => add_rows::<5>(a, a_width, b, width, out),
-            _ => add_rows::<ROWS>(a, a_width, b, width, out),
-        }
-    }
-}
-
-/// As [`add_products`], for `M` rows.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn add_rows<const M: usize>(a: &[f32], a_width: usize, b: &[f32], width: usize, out: &mut [f32]) {
-    let n_vectors = width / LANES;
-    for first in (0..n_vectors / 2 * 2).step_by(2) {
-        add_tile::<M, 2>(a, a_width, b, n_vectors, first, out);
-    }
-    if n_vectors % 2 == 1 {
-        add_tile::<M, 1>(a, a_width, b, n_vectors, n_vectors - 1, out);
-    }
-}
-
-/// Add to the vectors `first..first + V` of each row of `out (M, n_vectors)` the product of `a (M, k)` with `b (k, n_vectors)`.
-#[allow(clippy::needless_range_loop, reason = "iterators over arrays do not stay in registers")]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn add_tile<const M: usize, const V: usize>(
+pub(in crate::cpu::x86_64) fn add_products(
     a: &[f32],
     a_width: usize,
     b: &[f32],
-    n_vectors: usize,
-    first: usize,
+    width: usize,
     out: &mut [f32],
 ) {
-    let b = b.as_chunks::<LANES>().0;
-    let out = out.as_chunks_mut::<LANES>().0;
-    let k = b.len() / n_vectors;
-    let mut rows = [&[][..]; M];
-    for m in 0..M {
-        rows[m] = &a[m * a_width..][..k];
-    }
-    let mut acc = [[_mm256_setzero_ps(); V]; M];
-    for m in 0..M {
-        for v in 0..V {
-            acc[m][v] = load_f32(&out[m * n_vectors + first + v]);
-        }
-    }
-    for (i, b) in (0..k).zip(b.chunks_exact(n_vectors)) {
-        let b = &b[first..first + V];
-        let mut vectors = [_mm256_setzero_ps(); V];
-        for v in 0..V {
-            vectors[v] = load_f32(&b[v]);
-        }
-        for m in 0..M {
-            let factor = _mm256_set1_ps(rows[m][i]);
-            for v in 0..V {
-                acc[m][v] = _mm256_fmadd_ps(factor, vectors[v], acc[m][v]);
-            }
-        }
-    }
-    for m in 0..M {
-        for v in 0..V {
-            store_f32(&mut out[m * n_vectors + first + v], acc[m][v]);
-        }
-    }
+    let steps = Steps {
+        zero: _mm256_setzero_ps(),
+        load: |x: &[f32; LANES]| load_f32(x),
+        store: |x: &mut [f32; LANES], v| store_f32(x, v),
+        add: |factor, v, sum| _mm256_fmadd_ps(_mm256_set1_ps(factor), v, sum),
+    };
+    products::add::<_, LANES, 2>(a, a_width, b, width, out, &steps);
 }

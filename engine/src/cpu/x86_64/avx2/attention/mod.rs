@@ -17,6 +17,8 @@ use crate::cpu::generic;
 use crate::kv_cache::KvType;
 use crate::quant::{BlockQ8_0, F16, QK, blocks};
 
+pub(in crate::cpu::x86_64) use many::add_products;
+
 /// Queries that are few.
 const FEW: usize = 8;
 
@@ -27,6 +29,20 @@ pub(in crate::cpu::x86_64) fn attend(
     scratch: &mut [f32],
     found: &mut Found<'_>,
 ) {
+    attend_by(queries, seen, scratch, found, |a, a_width, b, width, out| {
+        add_products(a, a_width, b, width, out)
+    });
+}
+
+/// As [`attend`], with `add_products` for the products of matrices; it does what [`many::add_products`] does.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(in crate::cpu::x86_64) fn attend_by(
+    queries: &Queries<'_>,
+    seen: KeysValues<'_>,
+    scratch: &mut [f32],
+    found: &mut Found<'_>,
+    add_products: impl Fn(&[f32], usize, &[f32], usize, &mut [f32]),
+) {
     // No model has such heads but those of tests.
     if !queries.n_embd_head.is_multiple_of(LANES) {
         return generic::attend(queries, seen, scratch, found);
@@ -35,15 +51,15 @@ pub(in crate::cpu::x86_64) fn attend(
     match kv_type {
         KvType::F16 => {
             let (keys, values) = (blocks::<F16>(keys).as_chunks().0, blocks::<F16>(values).as_chunks().0);
-            attend_rows(queries, keys, values, |floats| [load_f16_le(floats)], scratch, found);
+            attend_rows(queries, keys, values, |floats| [load_f16_le(floats)], scratch, found, add_products);
         }
         KvType::F32 => {
             let (keys, values) = (blocks::<F32>(keys).as_chunks().0, blocks::<F32>(values).as_chunks().0);
-            attend_rows(queries, keys, values, |floats| [load_f32_le(floats)], scratch, found);
+            attend_rows(queries, keys, values, |floats| [load_f32_le(floats)], scratch, found, add_products);
         }
         KvType::Q8_0 => {
             let (keys, values) = (blocks(keys), blocks(values));
-            attend_rows(queries, keys, values, |block| widen_q8_0(block), scratch, found);
+            attend_rows(queries, keys, values, |block| widen_q8_0(block), scratch, found, add_products);
         }
     }
 }
@@ -57,6 +73,7 @@ fn attend_rows<C, const PER: usize>(
     load: impl Fn(&C) -> [__m256; PER],
     scratch: &mut [f32],
     found: &mut Found<'_>,
+    add_products: impl Fn(&[f32], usize, &[f32], usize, &mut [f32]),
 ) {
     let n_embd_head = queries.n_embd_head;
     let width = n_embd_head / (PER * LANES);
@@ -74,7 +91,8 @@ fn attend_rows<C, const PER: usize>(
             few::multiply_keys(vectors(q), keys, width, &load, scores.as_chunks_mut().0);
         } else {
             many::transpose(keys, width, &load, keys_scratch);
-            many::multiply(q, n_embd_head, keys_scratch, BLOCK, scores);
+            scores.fill(0.0);
+            add_products(q, n_embd_head, keys_scratch, BLOCK, scores);
         }
         for (i, scores) in (first..).zip(scores.as_chunks_mut().0) {
             let n_seen = queries.n_seen_of(i, start, n);
@@ -91,7 +109,7 @@ fn attend_rows<C, const PER: usize>(
         } else {
             let values_scratch = &mut values_scratch[..n * n_embd_head];
             many::widen(values, &load, values_scratch);
-            many::add_products(scores, BLOCK, values_scratch, n_embd_head, sums);
+            add_products(scores, BLOCK, values_scratch, n_embd_head, sums);
         }
     }
 }

@@ -1,0 +1,39 @@
+//! Attention as AVX2 computes it, but for the products of matrices, which many queries need: vectors are twice as wide.
+
+use core::arch::x86_64::*;
+
+use super::super::avx2;
+use super::super::products::{self, Steps};
+use crate::cpu::attention::{Found, KeysValues, Queries};
+
+/// Floats in a vector.
+const LANES: usize = 16;
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(in crate::cpu::x86_64) fn attend(
+    queries: &Queries<'_>,
+    seen: KeysValues<'_>,
+    scratch: &mut [f32],
+    found: &mut Found<'_>,
+) {
+    avx2::attend_by(queries, seen, scratch, found, |a, a_width, b, width, out| {
+        add_products(a, a_width, b, width, out);
+    });
+}
+
+/// As [`products::add`], for any width that AVX2 takes.
+#[target_feature(enable = "avx2,fma,f16c,avx512f")]
+fn add_products(a: &[f32], a_width: usize, b: &[f32], width: usize, out: &mut [f32]) {
+    if !width.is_multiple_of(LANES) {
+        return avx2::add_products(a, a_width, b, width, out);
+    }
+    let steps = Steps {
+        zero: _mm512_setzero_ps(),
+        // SAFETY: the array has the 64 bytes that are read, and any alignment will do.
+        load: |x: &[f32; LANES]| unsafe { _mm512_loadu_ps(x.as_ptr()) },
+        // SAFETY: the array has the 64 bytes that are written, and any alignment will do.
+        store: |x: &mut [f32; LANES], v| unsafe { _mm512_storeu_ps(x.as_mut_ptr(), v) },
+        add: |factor, v, sum| _mm512_fmadd_ps(_mm512_set1_ps(factor), v, sum),
+    };
+    products::add::<_, LANES, 4>(a, a_width, b, width, out, &steps);
+}

@@ -43,7 +43,7 @@ pub(super) fn mul_mat_interleaved(
 /// is added to them then.
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 #[inline]
-fn mul_mat<B: Woven, W, const N: usize>(
+fn mul_mat<B: Woven, W: Copy, const N: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,

@@ -108,14 +108,40 @@ const AHEAD_BYTES: usize = 8192;
 /// A line of the cache.
 const LINE_BYTES: usize = 64;
 
-/// Tokens that share unpacked weights: their sums, and the weights, fill the registers.
+/// Tokens whose sums are in registers together with the weights of a block.
 const TILE: usize = 4;
+
+/// Tokens that share unpacked weights: their activations stay in the second cache.
+pub(super) const BATCH: usize = 64;
+
+/// Blocks of unpacked weights that stay in the first cache.
+const PANEL: usize = 32;
 
 /// Write the products of the interleaved rows `w` with `x (n_tokens, n_in / QK)`. A block of weights meets `N` of activations.
 ///
 /// It is inlined, so that it becomes part of a function that may use the instruction set of `steps`.
 #[inline(always)]
-pub(super) fn mul_mat<B: Woven, W, V: Copy, const N: usize, const LANES: usize, const PARTS: usize>(
+pub(super) fn mul_mat<B: Woven, W: Copy, V: Copy, const N: usize, const LANES: usize, const PARTS: usize>(
+    w: &[u8],
+    x: &[BlockQ8_1],
+    to: Destination<'_, '_>,
+    steps: &Steps<
+        V,
+        impl Fn(&B, usize, usize) -> W,
+        impl Fn(&W, &BlockQ8_1, V) -> V,
+        impl Fn(V) -> [f32; LANES],
+    >,
+) {
+    if to.out.len() < TILE {
+        multiply_few::<_, _, _, N, LANES, PARTS>(w, x, to, steps);
+    } else {
+        multiply_many::<_, _, _, N, LANES, PARTS>(w, x, to, steps);
+    }
+}
+
+/// As [`mul_mat`], each token by itself: weights come from memory in the order in which they lie, all parts of a block together.
+#[inline(always)]
+pub(super) fn multiply_few<B: Woven, W, V: Copy, const N: usize, const LANES: usize, const PARTS: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
     mut to: Destination<'_, '_>,
@@ -128,53 +154,83 @@ pub(super) fn mul_mat<B: Woven, W, V: Copy, const N: usize, const LANES: usize, 
 ) {
     const { assert!(LANES * PARTS == ROWS) };
     let w = <[B]>::ref_from_bytes(w).expect("whole groups");
-    let x = x.as_chunks::<N>().0;
     let n_blocks = to.n_in / (N * QK);
     for group in to.groups() {
         let w = &w[group * n_blocks..][..n_blocks];
-        let row = |part: usize| group * ROWS + part * LANES;
-        for (i, x) in x.chunks(TILE * n_blocks).enumerate() {
-            if x.len() == TILE * n_blocks {
-                let x: [_; TILE] = array::from_fn(|token| &x[token * n_blocks..][..n_blocks]);
-                for part in 0..PARTS {
-                    let [sums] = tile(w, x, [part], steps);
-                    for (token, sums) in sums.into_iter().enumerate() {
-                        to.store(i * TILE + token, row(part), &(steps.to_array)(sums));
+        for (token, x) in x.as_chunks::<N>().0.chunks_exact(n_blocks).enumerate() {
+            let mut sums = [steps.zero; PARTS];
+            for (w, x) in w.iter().zip(x) {
+                for (i, x) in x.iter().enumerate() {
+                    fetch_ahead(w, i, N);
+                    for (part, sums) in sums.iter_mut().enumerate() {
+                        *sums = (steps.add)(&(steps.unpack)(w, i, part), x, *sums);
                     }
                 }
-            } else {
-                for (token, x) in x.chunks_exact(n_blocks).enumerate() {
-                    // All parts at once: weights come from memory in the order in which they lie.
-                    let sums: [_; PARTS] = tile(w, [x], array::from_fn(|part| part), steps);
-                    for (part, [sums]) in sums.into_iter().enumerate() {
-                        to.store(i * TILE + token, row(part), &(steps.to_array)(sums));
-                    }
-                }
+            }
+            for (part, sums) in sums.into_iter().enumerate() {
+                to.store(token, group * ROWS + part * LANES, &(steps.to_array)(sums));
             }
         }
     }
 }
 
-/// Return the products of `parts` of a group of rows `w (n_blocks)` with `x (T, n_blocks)`.
+/// As [`mul_mat`], with weights that are unpacked once for [`BATCH`] tokens.
 #[inline(always)]
-fn tile<B, W, V: Copy, A, const N: usize, const T: usize, const P: usize>(
-    w: &[B],
-    x: [&[[BlockQ8_1; N]]; T],
-    parts: [usize; P],
-    steps: &Steps<V, impl Fn(&B, usize, usize) -> W, impl Fn(&W, &BlockQ8_1, V) -> V, A>,
-) -> [[V; T]; P] {
-    let mut sums = [[steps.zero; T]; P];
-    for (block, w) in w.iter().enumerate() {
-        for i in 0..N {
-            if T == 1 {
-                fetch_ahead(w, i, N);
-            }
-            for (&part, sums) in parts.iter().zip(&mut sums) {
-                let w = (steps.unpack)(w, i, part);
-                for (sum, x) in sums.iter_mut().zip(x) {
-                    *sum = (steps.add)(&w, &x[block][i], *sum);
+fn multiply_many<B: Woven, W: Copy, V: Copy, const N: usize, const LANES: usize, const PARTS: usize>(
+    w: &[u8],
+    x: &[BlockQ8_1],
+    mut to: Destination<'_, '_>,
+    steps: &Steps<
+        V,
+        impl Fn(&B, usize, usize) -> W,
+        impl Fn(&W, &BlockQ8_1, V) -> V,
+        impl Fn(V) -> [f32; LANES],
+    >,
+) {
+    const { assert!(LANES * PARTS == ROWS) };
+    let w = <[B]>::ref_from_bytes(w).expect("whole groups");
+    let (n_quants, n_blocks) = (to.n_in / QK, to.n_in / (N * QK));
+    let Some(block) = w.first() else { return };
+    let mut panel = [(steps.unpack)(block, 0, 0); PANEL];
+    for (group, part) in to.groups().flat_map(|group| (0..PARTS).map(move |part| (group, part))) {
+        let w = &w[group * n_blocks..][..n_blocks];
+        for (batch, x) in x.chunks(BATCH * n_quants).enumerate() {
+            let n_tokens = x.len() / n_quants;
+            let mut sums = [steps.zero; BATCH];
+            for first in (0..n_quants).step_by(PANEL) {
+                let panel = &mut panel[..PANEL.min(n_quants - first)];
+                for (quant, weights) in (first..).zip(&mut *panel) {
+                    *weights = (steps.unpack)(&w[quant / N], quant % N, part);
+                }
+                let x = |token: usize| &x[token * n_quants + first..][..panel.len()];
+                let (tiles, others) = sums[..n_tokens].as_chunks_mut::<TILE>();
+                let n_tiled = tiles.len() * TILE;
+                for (i, sums) in tiles.iter_mut().enumerate() {
+                    let x = array::from_fn(|token| x(i * TILE + token));
+                    *sums = tile(panel, x, *sums, &steps.add);
+                }
+                for (i, sums) in others.iter_mut().enumerate() {
+                    [*sums] = tile(panel, [x(n_tiled + i)], [*sums], &steps.add);
                 }
             }
+            for (token, sums) in sums[..n_tokens].iter().enumerate() {
+                to.store(batch * BATCH + token, group * ROWS + part * LANES, &(steps.to_array)(*sums));
+            }
+        }
+    }
+}
+
+/// Return `sums` plus the products of `w (n)` with `x (T)(n)`.
+#[inline(always)]
+fn tile<W, V: Copy, const T: usize>(
+    w: &[W],
+    x: [&[BlockQ8_1]; T],
+    mut sums: [V; T],
+    add: &impl Fn(&W, &BlockQ8_1, V) -> V,
+) -> [V; T] {
+    for (i, w) in w.iter().enumerate() {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum = add(w, &x[i], *sum);
         }
     }
     sums

@@ -82,7 +82,7 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
 /// As [`woven::mul_mat`].
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn mul_mat<B: Woven, W, const N: usize>(
+fn mul_mat<B: Woven, W: Copy, const N: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,

@@ -8,6 +8,7 @@ use super::vectors::{LANES, load_f16_le, load_u8, load_u8x16};
 use crate::quant::{F16, IQ4_NL_VALUES, ROWS};
 
 /// 32 weights of eight rows: vector `i` has weights `4 * i` to `4 * i + 3`, which are `d * q + m`.
+#[derive(Clone, Copy)]
 pub(in crate::cpu::x86_64) struct Unpacked {
     pub(in crate::cpu::x86_64) q: [__m256i; 8],
     pub(in crate::cpu::x86_64) d: __m256,
@@ -15,6 +16,7 @@ pub(in crate::cpu::x86_64) struct Unpacked {
 }
 
 /// 32 weights `d * scale * q` of eight rows, with a scale for either half, twice in each lane.
+#[derive(Clone, Copy)]
 pub(in crate::cpu::x86_64) struct UnpackedQ6 {
     pub(in crate::cpu::x86_64) q: [__m256i; 8],
     pub(in crate::cpu::x86_64) d: __m256,

@@ -11,7 +11,7 @@ use core::ops::Range;
 
 use zerocopy::FromBytes;
 
-use super::super::woven::{self, Destination, Steps, SuperBlockQ6, Woven};
+use super::super::woven::{self, BATCH, Destination, Steps, SuperBlockQ6, Woven};
 use super::unpack::{
     HalfScales, Scale, ScaleAndMinimum, Unpacked, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k,
     unpack_q5_0, unpack_q5_1, unpack_q5_k, unpack_q6_k, unpack_q8_0,
@@ -22,9 +22,6 @@ use crate::quant::{BlockQ8_1, QK, ROWS, TensorType};
 /// Groups, and tokens, whose sums are in registers: what is loaded for one meets all of the others.
 const TILE_GROUPS: usize = 2;
 const TILE_TOKENS: usize = 4;
-
-/// Tokens that share unpacked weights: their activations stay in the second cache.
-const BATCH: usize = 64;
 
 /// Blocks of unpacked weights in a panel, which takes half of the first cache.
 const PANEL: usize = 16;
@@ -146,7 +143,7 @@ fn mul_mat<B: Woven, S: Copy, const N: usize, const HALVES: bool>(
     if to.out.len() < TILE_TOKENS {
         let unpack = |w: &B, i, _| (kind.unpack)(w, i);
         let steps = Steps { zero: _mm512_setzero_ps(), unpack, add, to_array: |sums| to_array(sums) };
-        woven::mul_mat::<_, _, _, N, ROWS, 1>(w, x, to, &steps);
+        woven::multiply_few::<_, _, _, N, ROWS, 1>(w, x, to, &steps);
     } else {
         multiply_many::<B, S, N, HALVES>(w, x, to, kind, add);
     }

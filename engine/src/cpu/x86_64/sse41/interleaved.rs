@@ -42,7 +42,7 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
 /// As [`woven::mul_mat`]; `dot` returns the products of a block, to be added to those of the others.
 #[target_feature(enable = "ssse3,sse4.1")]
 #[inline]
-fn mul_mat<B: Woven, W, const N: usize>(
+fn mul_mat<B: Woven, W: Copy, const N: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,

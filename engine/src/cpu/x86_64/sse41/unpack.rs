@@ -10,6 +10,7 @@ use crate::quant::{F16, ROWS};
 pub(super) const LANES: usize = ROWS / 4;
 
 /// 32 weights `d * q + m` of four rows: vector `i` has weights `4 * i` to `4 * i + 3`.
+#[derive(Clone, Copy)]
 pub(super) struct Unpacked {
     pub(super) q: [__m128i; 8],
     pub(super) d: __m128,
@@ -17,6 +18,7 @@ pub(super) struct Unpacked {
 }
 
 /// 32 weights `d * scale * q`, with a scale for either half, twice in each lane.
+#[derive(Clone, Copy)]
 pub(super) struct UnpackedQ6 {
     pub(super) q: [__m128i; 8],
     pub(super) d: __m128,

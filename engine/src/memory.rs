@@ -2,15 +2,15 @@
 
 use alloc::vec::Vec;
 
+use zerocopy::FromZeros;
+
 use crate::Error;
 
-/// Return `len` zeros (or whatever `T::default()` is) for `what`.
-pub(crate) fn zeroed<T: Clone + Default>(what: &'static str, len: usize) -> Result<Vec<T>, Error> {
-    let mut vec = Vec::new();
-    vec.try_reserve_exact(len).map_err(|_| Error::OutOfMemory {
+/// Return `len` zeros for `what`. They come from the allocator: what an operating system lends is zero already, and takes no memory
+/// until it is written to.
+pub(crate) fn zeroed<T: FromZeros>(what: &'static str, len: usize) -> Result<Vec<T>, Error> {
+    T::new_vec_zeroed(len).map_err(|_| Error::OutOfMemory {
         what,
         needed_bytes: (len as u64).saturating_mul(size_of::<T>() as u64),
-    })?;
-    vec.resize(len, T::default());
-    Ok(vec)
+    })
 }

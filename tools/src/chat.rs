@@ -1,13 +1,15 @@
 //! The shell and the engine as an ordinary program: the conversation that the kernel holds, on this host.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use engine::cpu::Kernels;
-use engine::platform::{Clock, Entropy};
+use engine::platform::{Clock, Entropy, Workers};
 use memmap2::{Advice, MmapMut, MmapOptions};
 use shell::{Host, Machine, ModelFile, Options};
 
@@ -19,7 +21,7 @@ use crate::workers::Pool;
 /// `kernels`.
 pub fn chat(paths: &[PathBuf], kernels: &'static Kernels, options: &Options) -> Result<()> {
     let host = ThisHost::new(kernels);
-    let mut loaded = load(paths)?;
+    let mut loaded = load(paths, &host.workers)?;
     let names: Vec<_> =
         paths.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy()).collect();
     let named = names.iter().zip(&mut loaded.files);
@@ -69,8 +71,8 @@ pub(crate) struct Loaded {
     pub(crate) may_change: bool,
 }
 
-/// Bring the files at `paths` into memory: one alone is read at once, of several each page when it is needed.
-pub(crate) fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Loaded> {
+/// Bring the files at `paths` into memory: one alone is read at once, by all cores, of several each page when it is needed.
+pub(crate) fn load<P: AsRef<Path>>(paths: &[P], workers: &dyn Workers) -> Result<Loaded> {
     let mut files = Vec::new();
     for path in paths.iter().map(P::as_ref) {
         let file = File::open(path).with_context(|| format!("cannot open the model {}", path.display()))?;
@@ -81,7 +83,7 @@ pub(crate) fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Loaded> {
     let may_change = meminfo_bytes("MemAvailable:").is_some_and(|free_bytes| all_bytes <= free_bytes / 2);
     let reads = may_change && files.len() == 1;
     let bring = |(path, file, n_bytes): (&Path, File, u64)| {
-        let brought = if reads { read(file, n_bytes as usize) } else { map(&file) };
+        let brought = if reads { read(&file, n_bytes as usize, workers) } else { map(&file) };
         brought.with_context(|| format!("cannot read the model {}", path.display()))
     };
     Ok(Loaded { files: files.into_iter().map(bring).collect::<Result<_>>()?, may_change })
@@ -94,14 +96,14 @@ const PIECE_BYTES: usize = 16 << 20;
 const UNSEEN: Duration = Duration::from_millis(500);
 
 /// Return the contents of `file`.
-fn read(mut file: File, n_bytes: usize) -> Result<MmapMut> {
+fn read(file: &File, n_bytes: usize, workers: &dyn Workers) -> Result<MmapMut> {
     let mut bytes = MmapMut::map_anon(n_bytes).context("memory for the model")?;
     // A page fault per 2 MiB in place of 4 KiB. Where there are no such pages, small ones do.
     let _ = bytes.advise(Advice::HugePage);
     let start = Instant::now();
-    let (mut progress, mut n_read): (Option<Progress>, _) = (None, 0);
+    let (mut progress, mut n_read): (Option<Progress>, u64) = (None, 0);
     for piece in bytes.chunks_mut(PIECE_BYTES) {
-        file.read_exact(piece)?;
+        read_piece(file, n_read, piece, workers)?;
         n_read += piece.len() as u64;
         if let Some(progress) = &mut progress {
             progress.advance(piece.len() as u64);
@@ -111,6 +113,20 @@ fn read(mut file: File, n_bytes: usize) -> Result<MmapMut> {
         }
     }
     Ok(bytes)
+}
+
+/// Fill `piece` with what `file` has from `offset` on; each core has its share. To give a process fresh pages takes longer than to
+/// copy into them.
+fn read_piece(file: &File, offset: u64, piece: &mut [u8], workers: &dyn Workers) -> io::Result<()> {
+    let share_bytes = piece.len().div_ceil(workers.count());
+    let shares = piece.chunks_mut(share_bytes).zip((offset..).step_by(share_bytes));
+    let shares: Vec<_> = shares.map(|(share, offset)| Mutex::new((share, offset, Ok(())))).collect();
+    workers.run(&|core| {
+        let Some(share) = shares.get(core) else { return };
+        let (share, offset, outcome) = &mut *share.lock().unwrap_or_else(PoisonError::into_inner);
+        *outcome = file.read_exact_at(share, *offset);
+    });
+    shares.into_iter().try_for_each(|share| share.into_inner().unwrap_or_else(PoisonError::into_inner).2)
 }
 
 /// Return `file` as memory of our own, read where it is looked at.

@@ -43,8 +43,8 @@ pub fn run(args: GenerateArgs) -> Result<()> {
     };
     ensure!(!prompt.trim().is_empty(), "the prompt is empty");
     options.prompt = Some(prompt);
-    let mut files = ModelFiles::load(&args.model)?;
     let host = ThisHost::new(Kernels::detect());
+    let mut files = ModelFiles::load(&args.model, &host.workers)?;
     let answered = shell::answer(&mut Stdout::default(), &host.machine(), &mut files.for_shell(), &options);
     answered.map_err(|reason| anyhow!("{}: {reason}", args.model.display()))
 }

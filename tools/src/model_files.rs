@@ -22,10 +22,10 @@ pub(crate) struct ModelFiles {
 }
 
 impl ModelFiles {
-    /// Return the model file at `path` to be computed with.
-    pub(crate) fn load(path: &Path) -> Result<Self> {
+    /// Return the model file at `path` to be computed with, read by `workers`.
+    pub(crate) fn load(path: &Path, workers: &dyn Workers) -> Result<Self> {
         let paths = with_companions(path)?;
-        let loaded = chat::load(&paths)?;
+        let loaded = chat::load(&paths, workers)?;
         Ok(Self { names: names(&paths), contents: loaded.files, may_change: loaded.may_change })
     }
 

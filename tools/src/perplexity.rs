@@ -45,7 +45,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let text = fs::read(&args.text).with_context(name)?;
     let text = String::from_utf8(text).with_context(name)?;
     let workers = args.threads.map_or_else(Pool::of_this_host, Pool::new);
-    let mut files = ModelFiles::load(&args.model)?;
+    let mut files = ModelFiles::load(&args.model, &workers)?;
     files.interleave(&workers, Kernels::detect());
     let model_name = || args.model.display().to_string();
     let gguf = files.gguf().with_context(model_name)?;

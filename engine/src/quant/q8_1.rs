@@ -3,10 +3,12 @@
 //! Like ggml's block of the same name, but the scale and the sum stay floats, and more sums are kept: activations are never
 //! stored in a file.
 
+use zerocopy::FromZeros;
+
 use super::QK;
 
 /// 32 activations `d * q` with 8-bit `q`, and their sum.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, FromZeros, PartialEq)]
 #[repr(C)]
 pub struct BlockQ8_1 {
     /// Scale.

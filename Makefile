@@ -30,6 +30,7 @@
 #:   ROUNDS      1, 2, ...               turns of each program [3]
 #:   LLAMA_BENCH a file                  llama.cpp's llama-bench [built in target/peers]
 #:   PEERS       NAME=PROGRAM OPTIONS    further programs with llama-bench's options, semicolons between them
+#:   RUN_C       a file                  llama2.c's run.c, built for this processor [not measured]
 
 MAKEFLAGS += -rR
 .DEFAULT_GOAL := help
@@ -46,11 +47,12 @@ LIMINE_DIR ?=
 ONLY ?=
 ROUNDS ?= 3
 LLAMA_BENCH ?=
+RUN_C ?=
 PEERS ?=
 CARGO_TARGET_DIR ?= target
 
 # Through the environment, since they have quotes and spaces of their own.
-export CMDLINE LLAMA_BENCH PEERS
+export CMDLINE LLAMA_BENCH PEERS RUN_C
 
 # What follows from it.
 FILES := $(patsubst builtin,models/builtin.gguf,$(MODELS))

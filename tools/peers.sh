@@ -3,7 +3,7 @@
 #
 # llama.cpp comes in the source package of llama-cpp-python, through pip, and is built once into the folder DIR. The arguments
 # are `bootlm`, DIR, and then those of `bootlm peers`; the variables are LLAMA_BENCH, a llama-bench that is there already, and PEERS, further
-# programs: NAME=PROGRAM OPTIONS, with semicolons between.
+# programs: NAME=PROGRAM OPTIONS, with semicolons between; and RUN_C, llama2.c's run.c as somebody built it.
 set -eu
 
 version=0.3.36
@@ -35,4 +35,4 @@ if [ -z "${LLAMA_BENCH:-}" ]; then
     LLAMA_BENCH=$dir/llama.cpp/bin/llama-bench
     [ -x "$LLAMA_BENCH" ] || build
 fi
-exec "$bootlm" peers --dir "$dir" --peer "llama.cpp=$LLAMA_BENCH${PEERS:+;$PEERS}" "$@"
+exec "$bootlm" peers --dir "$dir" --peer "llama.cpp=$LLAMA_BENCH${PEERS:+;$PEERS}" ${RUN_C:+--run-c "$RUN_C"} "$@"

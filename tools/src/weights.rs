@@ -69,12 +69,12 @@ impl Weights<'_> {
         self.shape[0] as usize
     }
 
-    fn n_rows(&self) -> usize {
+    pub(crate) fn n_rows(&self) -> usize {
         self.shape[1..].iter().product::<u64>() as usize
     }
 
     /// Return `rows` as the type `kind`.
-    fn encode(&self, rows: Range<usize>, kind: TensorType) -> Result<Vec<u8>> {
+    pub(crate) fn encode(&self, rows: Range<usize>, kind: TensorType) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         match &self.source {
             // Nothing to compute, and nothing to lose.

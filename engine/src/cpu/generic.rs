@@ -1,10 +1,11 @@
 //! The inner loops in plain Rust: the definition of what every instruction set must compute.
 
+use core::hint::black_box;
 use core::ops::Range;
 
 use zerocopy::IntoBytes;
 
-use super::{Found, GELU_CUBIC, Isa, Kernels, KeysValues, Queries, SQRT_2_OVER_PI};
+use super::{Found, GELU_CUBIC, Isa, Kernels, KeysValues, Numbers, Queries, SQRT_2_OVER_PI};
 use crate::kv_cache::KvType;
 use crate::quant::{
     Activations, Block, BlockQ8_0, BlockQ8_1, F16, Groups, QK, ROWS, TensorType, Weights, block_of, blocks,
@@ -23,6 +24,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     softmax,
     swiglu,
     gelu,
+    multiply_add,
 };
 
 pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
@@ -190,5 +192,28 @@ fn gelu(x: &mut [f32]) {
         let u = SQRT_2_OVER_PI * (*x + GELU_CUBIC * *x * *x * *x);
         // (1 + tanh(u)) / 2 is 1 / (1 + exp(-2u)).
         *x /= 1.0 + libm::expf(-2.0 * u);
+    }
+}
+
+/// As [`Kernels::multiply_add`], with as many sums as twelve registers of the baseline hold: each waits for itself alone.
+fn multiply_add(numbers: Numbers, n_rounds: usize) -> usize {
+    match numbers {
+        Numbers::Floats => {
+            let (factor, summand) = black_box((0.5, 1.0));
+            let mut sums = black_box([1_f32; 48]);
+            for _ in 0..n_rounds {
+                sums.iter_mut().for_each(|sum| *sum = *sum * factor + summand);
+            }
+            n_rounds * black_box(sums).len()
+        }
+        // Bytes are multiplied as the 16-bit numbers that their products are.
+        Numbers::Bytes => {
+            let (factor, summand) = black_box((3, 1));
+            let mut sums = black_box([1_i16; 96]);
+            for _ in 0..n_rounds {
+                sums.iter_mut().for_each(|sum| *sum = sum.wrapping_mul(factor).wrapping_add(summand));
+            }
+            n_rounds * black_box(sums).len()
+        }
     }
 }

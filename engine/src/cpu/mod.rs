@@ -108,6 +108,16 @@ pub struct Kernels {
     softmax: fn(&mut [f32]),
     swiglu: fn(&mut [f32], &[f32]),
     gelu: fn(&mut [f32]),
+    multiply_add: fn(Numbers, usize) -> usize,
+}
+
+/// What products of matrices multiply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// 32-bit floats, to which other floats are widened.
+    Floats,
+    /// Bytes, in which quantized weights meet activations.
+    Bytes,
 }
 
 impl Kernels {
@@ -289,6 +299,12 @@ impl Kernels {
     /// 1606.08415, in the approximation that GPT-2 was trained with).
     pub fn gelu(&self, x: &mut [f32]) {
         (self.gelu)(x);
+    }
+
+    /// Do nothing but multiplications and additions of `numbers` for `n_rounds` rounds, and return how many of each these
+    /// were: with the time that it takes, what no product of matrices can exceed.
+    pub fn multiply_add(&self, numbers: Numbers, n_rounds: usize) -> usize {
+        (self.multiply_add)(numbers, n_rounds)
     }
 }
 

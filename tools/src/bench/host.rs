@@ -1,10 +1,12 @@
 //! What this host can do at most, to hold the speed of a model against: measured in this process and on the same threads.
 
+use std::fmt;
 use std::fs;
 use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use engine::cpu::{Kernels, Numbers};
 use engine::platform::Workers;
 use memmap2::{Advice, MmapMut};
 
@@ -14,27 +16,36 @@ const N_BYTES: usize = 1 << 28;
 /// What a cache line holds.
 const LINE_BYTES: usize = 64;
 
-/// How often everything is read; the best counts.
-const N_READS: usize = 5;
+/// How often everything is measured; the best counts.
+const N_TIMES: usize = 5;
 
 /// How often the cores meet, to tell what one meeting takes.
 const N_MEETINGS: u32 = 10_000;
 
+/// How many rounds of multiply-adds are timed: some milliseconds.
+const N_ROUNDS: usize = 1 << 20;
+
 /// What some threads of this host can do.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Host {
+pub(crate) struct Host {
+    /// How many threads.
+    pub(crate) n_threads: usize,
     /// The bytes per second that all of them together read from the memory, in GB.
-    pub(super) read_gb_s: f64,
+    pub(crate) read_gb_s: f64,
     /// The time to hand out a task that does nothing and to wait until all have done it.
-    pub(super) meeting_ns: f64,
+    pub(crate) meeting_ns: f64,
+    /// What all of them together multiply and add with nothing to load, a multiply-add being two operations: 32-bit floats, and
+    /// the bytes of quantized products. In thousand millions a second.
+    pub(crate) floats_gflop_s: f64,
+    pub(crate) bytes_gop_s: f64,
 }
 
 impl Host {
-    /// Measure `workers`, which takes a fraction of a second.
+    /// Measure `workers` with the instruction set of `kernels`, which takes a fraction of a second.
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub(super) fn measure(workers: &dyn Workers) -> Result<Self> {
+    pub(crate) fn measure(workers: &dyn Workers, kernels: &Kernels) -> Result<Self> {
         let mut bytes = MmapMut::map_anon(N_BYTES).context("memory to be read")?;
         // In huge pages, as a model lies; where the host has none, it goes without.
         let _ = bytes.advise(Advice::HugePage);
@@ -43,23 +54,46 @@ impl Host {
         let share = lines.len() / workers.count();
         // Some memories like several streams, others one.
         let read_s = [1, 4].map(|n_streams| {
-            best_s(N_READS, || {
+            best_s(N_TIMES, || {
                 workers.run(&|core| {
                     black_box(sums(&lines[core * share..][..share], n_streams));
                 });
             })
         });
-        let meetings_s = best_s(N_READS, || {
+        let meetings_s = best_s(N_TIMES, || {
             for _ in 0..N_MEETINGS {
                 workers.run(&|core| {
                     black_box(core);
                 });
             }
         });
+        let [floats_gflop_s, bytes_gop_s] = [Numbers::Floats, Numbers::Bytes].map(|numbers| {
+            let n_done = 2 * kernels.multiply_add(numbers, 1) * N_ROUNDS * workers.count();
+            let seconds = best_s(N_TIMES, || {
+                workers.run(&|_| {
+                    black_box(kernels.multiply_add(numbers, N_ROUNDS));
+                });
+            });
+            n_done as f64 / seconds / 1e9
+        });
         Ok(Self {
+            n_threads: workers.count(),
             read_gb_s: N_BYTES as f64 / read_s[0].min(read_s[1]) / 1e9,
             meeting_ns: meetings_s * 1e9 / f64::from(N_MEETINGS),
+            floats_gflop_s,
+            bytes_gop_s,
         })
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { n_threads, read_gb_s, meeting_ns, floats_gflop_s, bytes_gop_s } = self;
+        write!(
+            f,
+            "threads {n_threads}: memory is read at {read_gb_s:.1} GB/s, a meeting takes {meeting_ns:.0} ns; \
+             arithmetic does {floats_gflop_s:.0} GFLOP/s of floats, {bytes_gop_s:.0} GOP/s of bytes"
+        )
     }
 }
 

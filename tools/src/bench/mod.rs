@@ -4,7 +4,7 @@
 //! Which tokens they are does not matter to the time, so they are any. Tokenizer and sampler are not part of it. What the host
 //! can do at most is measured beside ([`host`]).
 
-mod host;
+pub(crate) mod host;
 
 use std::fmt;
 use std::io;
@@ -74,9 +74,9 @@ struct Row {
     samples_ts: Vec<f64>,
     #[serde(skip)]
     token: PerToken,
-    /// What the host reads from its memory at most, in GB/s; measured for a person only.
+    /// What the host can do at most; measured for a person only.
     #[serde(skip)]
-    read_gb_s: Option<f64>,
+    host: Option<Host>,
 }
 
 /// What a token takes.
@@ -84,8 +84,22 @@ struct Row {
 struct PerToken {
     /// The bytes of all weights that are multiplied.
     bytes: u64,
-    /// Multiplications with weights, and as many additions: two for each weight. Those of attention come on top.
-    flop: u64,
+    /// Multiplications with weights, and as many additions: two for each weight that is a float, and for each that is quantized.
+    /// Those of attention come on top.
+    float_ops: u64,
+    byte_ops: u64,
+}
+
+impl PerToken {
+    /// Return the operations.
+    fn ops(self) -> f64 {
+        (self.float_ops + self.byte_ops) as f64
+    }
+
+    /// Return the seconds that its arithmetic takes `host` at least.
+    fn arithmetic_s(self, host: &Host) -> f64 {
+        (self.float_ops as f64 / host.floats_gflop_s + self.byte_ops as f64 / host.bytes_gop_s) / 1e9
+    }
 }
 
 /// What is written of a test but its single samples, under llama-bench's names; `isa` is ours, and so are the bytes of the context
@@ -164,17 +178,17 @@ fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()
         let Record { model_type, model_size, isa, .. } = &record;
         println!("{model_type}, {:.1} MB, with {isa}", *model_size as f64 / 1e6);
         println!(
-            "| threads | test          |              tokens/s |     best |   GB/s | of memory | GFLOP/s |"
+            "| threads | test          |              tokens/s |     best |   GB/s | of memory | GFLOP/s | of peak |"
         );
         println!(
-            "| ------: | ------------- | --------------------: | -------: | -----: | --------: | ------: |"
+            "| ------: | ------------- | --------------------: | -------: | -----: | --------: | ------: | ------: |"
         );
     }
     let token = per_token(&gguf);
     let n_vocab = model.hparams().n_vocab;
     let tokens: Vec<_> = (0..n_ctx).map(|i| (i * 7919 % n_vocab) as u32).collect();
     for workers in &pools {
-        let host = (args.output == Output::Table).then(|| Host::measure(workers)).transpose()?;
+        let host = (args.output == Output::Table).then(|| Host::measure(workers, kernels)).transpose()?;
         let mut session =
             Session::with_kernels(&model, workers, n_ctx, KvType::default(), kernels).context("a session")?;
         if args.n_depth > 0 {
@@ -208,13 +222,10 @@ fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()
                 peak_bytes: host::peak_bytes(),
                 ..record.clone()
             };
-            done(Row::new(record, samples_ns, token, host.map(|host| host.read_gb_s)))?;
+            done(Row::new(record, samples_ns, token, host))?;
         }
-        if let Some(Host { read_gb_s, meeting_ns }) = host {
-            let n_threads = workers.count();
-            println!(
-                "threads {n_threads}: memory is read at {read_gb_s:.1} GB/s, a meeting takes {meeting_ns:.0} ns"
-            );
+        if let Some(host) = host {
+            println!("{host}");
         }
     }
     Ok(())
@@ -234,16 +245,19 @@ fn per_token(gguf: &Gguf<'_>) -> PerToken {
             && name != "position_embd.weight"
             && !(is_apart && name == "token_embd.weight")
     };
-    let mut token = PerToken { bytes: 0, flop: 0 };
+    let mut token = PerToken { bytes: 0, float_ops: 0, byte_ops: 0 };
     for tensor in gguf.tensors().filter(|tensor| tensor.shape.len() > 1 && is_multiplied(&tensor.name)) {
         token.bytes += tensor.size_bytes();
-        token.flop += 2 * tensor.shape.iter().product::<u64>();
+        // What has no type of GGUF's is llama2.c's, and quantized.
+        let is_float = tensor.kind().is_ok_and(|kind| !kind.is_quantized());
+        let ops = if is_float { &mut token.float_ops } else { &mut token.byte_ops };
+        *ops += 2 * tensor.shape.iter().product::<u64>();
     }
     token
 }
 
 impl Row {
-    fn new(record: Record, samples_ns: Vec<u64>, token: PerToken, read_gb_s: Option<f64>) -> Self {
+    fn new(record: Record, samples_ns: Vec<u64>, token: PerToken, host: Option<Host>) -> Self {
         let n_tokens = (record.n_prompt + record.n_gen) as f64;
         let samples_ts: Vec<_> = samples_ns.iter().map(|&ns| n_tokens * 1e9 / ns as f64).collect();
         let (avg_ts, stddev_ts) = mean_and_deviation(&samples_ts);
@@ -251,7 +265,7 @@ impl Row {
         let (avg_ns, stddev_ns) = mean_and_deviation(&all_ns);
         let record =
             Record { avg_ns: avg_ns as u64, stddev_ns: stddev_ns as u64, avg_ts, stddev_ts, ..record };
-        Self { record, samples_ns, samples_ts, token, read_gb_s }
+        Self { record, samples_ns, samples_ts, token, host }
     }
 }
 
@@ -264,13 +278,18 @@ impl fmt::Display for Row {
         }
         let best = self.samples_ts.iter().copied().fold(0.0, f64::max);
         write!(f, "| {n_threads:>7} | {test:<13} | {avg_ts:>10.2} ± {stddev_ts:>8.2} | {best:>8.2} | ")?;
+        let percent = |share: &dyn Fn(&Host) -> f64| {
+            self.host.as_ref().map_or_else(String::new, |host| format!("{:.0} %", 100.0 * share(host)))
+        };
         // A prompt meets each weight once and is bound by arithmetic, an answer once per token and by the memory.
         if n_prompt > 0 {
-            return write!(f, "{:>6} | {:>9} | {:>7.1} |", "", "", best * self.token.flop as f64 / 1e9);
+            let of_peak = percent(&|host| best * self.token.arithmetic_s(host));
+            let gflop_s = best * self.token.ops() / 1e9;
+            return write!(f, "{:>6} | {:>9} | {gflop_s:>7.1} | {of_peak:>7} |", "", "");
         }
         let gb_s = best * self.token.bytes as f64 / 1e9;
-        let of_memory = self.read_gb_s.map(|most| format!("{:.0} %", 100.0 * gb_s / most));
-        write!(f, "{gb_s:>6.2} | {:>9} | {:>7} |", of_memory.unwrap_or_default(), "")
+        let of_memory = percent(&|host| gb_s / host.read_gb_s);
+        write!(f, "{gb_s:>6.2} | {of_memory:>9} | {:>7} | {:>7} |", "", "")
     }
 }
 
@@ -289,18 +308,26 @@ mod tests {
     #[test]
     fn a_row_tells_threads_mean_deviation_best_and_what_that_is_of_the_host() {
         let record = Record { n_threads: 2, n_gen: 2, ..Record::default() };
-        let token = PerToken { bytes: 500_000_000, flop: 1_000_000_000 };
+        let token = PerToken { bytes: 500_000_000, float_ops: 200_000_000, byte_ops: 800_000_000 };
+        let host = Host {
+            n_threads: 2,
+            read_gb_s: 20.0,
+            meeting_ns: 100.0,
+            floats_gflop_s: 10.0,
+            bytes_gop_s: 20.0,
+        };
         let samples = vec![200_000_000, 100_000_000, 1_000_000_000 / 15];
-        let row = Row::new(record, samples, token, Some(20.0));
+        let row = Row::new(record, samples, token, Some(host));
         assert_eq!(
             row.to_string(),
-            "|       2 | tg2           |      20.00 ±    10.00 |    30.00 |  15.00 |      75 % |         |"
+            "|       2 | tg2           |      20.00 ±    10.00 |    30.00 |  15.00 |      75 % |         |         |"
         );
+        // A token's floats take 20 ms at least, its bytes 40 ms.
         let record = Record { n_threads: 1, n_prompt: 8, n_depth: 4, ..Record::default() };
-        let row = Row::new(record, vec![800_000_000], token, Some(20.0));
+        let row = Row::new(record, vec![800_000_000], token, Some(host));
         assert_eq!(
             row.to_string(),
-            "|       1 | pp8 @ d4      |      10.00 ±     0.00 |    10.00 |        |           |    10.0 |"
+            "|       1 | pp8 @ d4      |      10.00 ±     0.00 |    10.00 |        |           |    10.0 |    60 % |"
         );
     }
 }

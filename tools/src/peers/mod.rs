@@ -3,6 +3,7 @@
 //! A host's speed changes while one measures. So each round gives every program its turn, and what counts is the ratio of
 //! medians. Each measurement is a process of its own, which warms up first.
 
+mod llama2c;
 mod page;
 mod program;
 mod shape;
@@ -19,7 +20,9 @@ use anyhow::{Context, Result, ensure};
 use chrono::DateTime;
 use engine::cpu::{Kernels, Processor};
 
+use crate::bench::host::Host;
 use crate::quantize::FileType;
+use crate::workers::Pool;
 use page::{Row, median};
 use program::{Memory, Program, Work};
 use shape::Shape;
@@ -30,6 +33,9 @@ pub struct PeersArgs {
     /// Another program that has llama-bench's options, and those that it is to get beside; several with a semicolon between.
     #[arg(long = "peer", value_name = "NAME=PROGRAM OPTIONS", value_delimiter = ';')]
     peers: Vec<Program>,
+    /// llama2.c's run.c, built by its user, which is measured beside stories15M F32.
+    #[arg(long, value_name = "PROGRAM")]
+    run_c: Option<PathBuf>,
     /// How often each program has its turn; 0 to make the models and nothing else.
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
@@ -57,12 +63,17 @@ const SHAPES: [(&str, &[FileType]); 3] = [
     ("stories15M", &[FileType::Q8_0, FileType::F32]),
 ];
 
-/// The models that are measured in a long context too.
-const DEEP: [&str; 2] = [REAL.0, "TinyLlama-1.1B Q4_0"];
+/// The models that are measured in long contexts too, of so many tokens.
+const DEEP: [(&str, &[usize]); 2] = [(REAL.0, &[2048, 4096]), ("TinyLlama-1.1B Q4_0", &[2048])];
+
+/// The model that run.c is measured with: the shape, and its weights.
+const RUN_C: (&str, FileType) = ("stories15M", FileType::F32);
+
+/// A model whose weights are bytes, and the same with floats.
+const QUANTIZED: (&str, &str) = ("stories15M Q8_0", "stories15M F32");
 
 const N_PROMPT: usize = 512;
 const N_GEN: usize = 128;
-const N_DEPTH: usize = 2048;
 
 /// With SmolLM2's marks of turns around it, ten tokens.
 const PROMPT: &str = "Hi there";
@@ -76,7 +87,9 @@ struct Subject {
 impl Subject {
     fn works(&self) -> Vec<Work> {
         let mut works = vec![Work::Empty { n_prompt: N_PROMPT, n_gen: N_GEN }];
-        works.extend(DEEP.contains(&&*self.name).then_some(Work::Deep { n_depth: N_DEPTH, n_gen: N_GEN }));
+        for (_, depths) in DEEP.iter().filter(|(name, _)| *name == self.name) {
+            works.extend(depths.iter().map(|&n_depth| Work::Deep { n_depth, n_gen: N_GEN }));
+        }
         works
     }
 }
@@ -84,7 +97,8 @@ impl Subject {
 /// Carry out `bootlm peers`.
 ///
 /// # Errors
-/// When a model cannot be made, or a program does not tell what it is asked for.
+/// When a model cannot be made, or this program does not tell what it is asked for. Another that does not has empty cells, and the
+/// reason is printed.
 pub fn run(args: &PeersArgs) -> Result<()> {
     let subjects = subjects(args)?;
     if args.rounds == 0 {
@@ -93,27 +107,55 @@ pub fn run(args: &PeersArgs) -> Result<()> {
     let all = thread::available_parallelism().map_or(1, NonZero::get);
     let mut threads = if args.threads.is_empty() { vec![all, 1] } else { args.threads.clone() };
     threads.dedup();
-    let programs: Vec<_> = [Program::own()?].into_iter().chain(args.peers.iter().cloned()).collect();
+    let mut programs: Vec<_> = [Program::own()?].into_iter().chain(args.peers.iter().cloned()).collect();
+    programs.extend(args.run_c.as_deref().map(Program::run_c));
 
     let mut table = page::head(&programs);
     print!("{table}");
     let mut memories = Vec::new();
+    let mut all_rows: Vec<Row> = Vec::new();
     for subject in &subjects {
+        let mut is_out = vec![false; programs.len()];
         for (work, &n_threads) in
             subject.works().into_iter().flat_map(|work| threads.iter().map(move |n| (work, n)))
         {
-            let (rows, memory) = by_turns(subject, &programs, n_threads, work, args.rounds)?;
+            let (rows, memory) = by_turns(subject, &programs, &mut is_out, n_threads, work, args.rounds)?;
             for row in rows {
                 print!("{}", row.line());
                 table += &row.line();
+                all_rows.push(row);
             }
             if n_threads == threads[0] {
                 memories.push((format!("{}, {}", subject.name, work.tests().join(" and ")), memory));
             }
         }
     }
-    let mut text =
-        format!("{}\n{table}\n{}", measured_on(&programs, args.rounds), page::memory_table(&memories));
+    let hosts: Vec<_> = threads
+        .iter()
+        .map(|&n_threads| Host::measure(&Pool::new(n_threads), Kernels::detect()))
+        .collect::<Result<_>>()?;
+    let mut text = format!(
+        "{}\n{table}\n{}\n{}",
+        measured_on(&programs, args.rounds),
+        page::host_table(&hosts),
+        page::memory_table(&memories)
+    );
+    for &n_threads in &threads {
+        let speed = |model: &str| {
+            let test = format!("tg{N_GEN}");
+            let row = all_rows
+                .iter()
+                .find(|row| (&*row.model, row.n_threads, &row.test) == (model, n_threads, &test))?;
+            Some(median(&row.tokens_per_second[0]))
+        };
+        if let (Some(quantized), Some(floats)) = (speed(QUANTIZED.0), speed(QUANTIZED.1)) {
+            let ratio = quantized / floats;
+            text += &format!(
+                "\nWith {n_threads} threads {} writes {ratio:.2} times as fast as {}.\n",
+                QUANTIZED.0, QUANTIZED.1
+            );
+        }
+    }
     if let Some(real) = subjects.iter().find(|subject| subject.name == REAL.0) {
         let samples: Vec<_> = (0..args.rounds).map(|_| first_token_ms(&real.path)).collect::<Result<_>>()?;
         let median = median(&samples);
@@ -150,6 +192,10 @@ fn subjects(args: &PeersArgs) -> Result<Vec<Subject>> {
             if !path.exists() {
                 Shape::named(shape).write(&path, file_type)?;
             }
+            let is_there = || llama2c::files_of(&path).iter().all(|file| file.exists());
+            if args.run_c.is_some() && (shape, file_type) == RUN_C && !is_there() {
+                llama2c::write(Shape::named(shape), &path)?;
+            }
             subjects.push(Subject { name, path });
         }
     }
@@ -157,10 +203,12 @@ fn subjects(args: &PeersArgs) -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-/// Return the rows of `work`, for which each of `programs` had its turn `n_rounds` times, and what the first one took to run.
+/// Return the rows of `work`, for which each of `programs` had its turn `n_rounds` times, and what the first one took to run. One that
+/// fails is out from then on.
 fn by_turns(
     subject: &Subject,
     programs: &[Program],
+    is_out: &mut [bool],
     n_threads: usize,
     work: Work,
     n_rounds: usize,
@@ -175,7 +223,19 @@ fn by_turns(
     let mut memory = Memory::default();
     for _ in 0..n_rounds {
         for (i, program) in programs.iter().enumerate() {
-            for (row, measured) in rows.iter_mut().zip(program.measure(&subject.path, n_threads, work)?) {
+            if is_out[i] {
+                continue;
+            }
+            let measured = match program.measure(&subject.path, n_threads, work) {
+                Err(reason) if i > 0 => {
+                    eprintln!("{} does not run {}: {reason:#}", program.name, subject.name);
+                    is_out[i] = true;
+                    continue;
+                }
+                measured => measured.with_context(|| format!("{}, {}", program.name, subject.name))?,
+            };
+            for (row, measured) in rows.iter_mut().zip(measured) {
+                let Some(measured) = measured else { continue };
                 row.tokens_per_second[i].push(measured.tokens_per_second);
                 memory = measured.memory.unwrap_or(memory);
             }

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::program::{Memory, Program};
+use crate::bench::host::Host;
 
 /// Between these lines of a page stands what is written anew.
 const MARKS: [&str; 2] = ["<!-- measured: begin -->\n", "<!-- measured: end -->\n"];
@@ -17,7 +18,7 @@ pub(super) struct Row {
     pub(super) model: String,
     pub(super) n_threads: usize,
     pub(super) test: String,
-    /// `(n_programs, n_rounds)`; the first program is this one.
+    /// `(n_programs, n_rounds)`; the first program is this one, and one that does not have the test has no numbers.
     pub(super) tokens_per_second: Vec<Vec<f64>>,
 }
 
@@ -44,15 +45,30 @@ impl Row {
     /// Return the row of the table of speeds: medians, and behind those of each other program ours divided by them.
     pub(super) fn line(&self) -> String {
         let mut line = format!("| {} | {} | {} |", self.model, self.n_threads, self.test);
-        let medians: Vec<_> = self.tokens_per_second.iter().map(|samples| median(samples)).collect();
-        for (i, median) in medians.iter().enumerate() {
-            let _ = write!(line, " {median:.1} |");
-            if i > 0 {
-                let _ = write!(line, " **{:.2}** |", medians[0] / median);
-            }
+        let ours = median(&self.tokens_per_second[0]);
+        let _ = write!(line, " {ours:.1} |");
+        for theirs in &self.tokens_per_second[1..] {
+            let _ = match theirs[..] {
+                [] => write!(line, " - | - |"),
+                _ => write!(line, " {:.1} | **{:.2}** |", median(theirs), ours / median(theirs)),
+            };
         }
         line + "\n"
     }
+}
+
+/// Return the table of what the host can do with each number of threads.
+pub(super) fn host_table(hosts: &[Host]) -> String {
+    let mut table =
+        "| threads | memory GB/s | meeting ns | floats GFLOP/s | bytes GOP/s |\n|--:|--:|--:|--:|--:|\n"
+            .to_string();
+    for Host { n_threads, read_gb_s, meeting_ns, floats_gflop_s, bytes_gop_s } in hosts {
+        let _ = writeln!(
+            table,
+            "| {n_threads} | {read_gb_s:.1} | {meeting_ns:.0} | {floats_gflop_s:.0} | {bytes_gop_s:.0} |"
+        );
+    }
+    table
 }
 
 /// Return the table of what each model took to run at most, in MB.
@@ -100,6 +116,13 @@ mod tests {
             tokens_per_second: vec![vec![30.0, 10.0, 50.0], vec![25.0, 15.0]],
         };
         assert_eq!(row.line(), "| m Q4_0 | 2 | tg8 | 30.0 | 20.0 | **1.50** |\n");
+    }
+
+    #[test]
+    fn what_a_program_does_not_do_is_a_dash() {
+        let tokens_per_second = vec![vec![30.0], Vec::new(), vec![15.0]];
+        let row = Row { model: "m".into(), n_threads: 1, test: "pp8".into(), tokens_per_second };
+        assert_eq!(row.line(), "| m | 1 | pp8 | 30.0 | - | - | 15.0 | **2.00** |\n");
     }
 
     #[test]

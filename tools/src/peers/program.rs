@@ -2,11 +2,13 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, ensure};
 use serde::Deserialize;
+
+use super::llama2c;
 
 /// What a context of tokens has to be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ enum Dialect {
     LlamaBench,
     /// llama-bench of a fork from before `-d DEPTH`: an answer behind a prompt is a test of its own, `-gp DEPTH,GEN`.
     OlderLlamaBench,
+    /// llama2.c's run.c, which has a model format of its own ([`super::llama2c`]) and times what it writes.
+    RunC,
 }
 
 /// What a program says of one test.
@@ -73,16 +77,39 @@ impl Program {
         Ok(Self { name: "bootlm".into(), path, options: vec!["bench".into()], dialect: Dialect::Own })
     }
 
+    /// Return llama2.c's run.c, built as `path`.
+    pub(super) fn run_c(path: &Path) -> Self {
+        let path = path.to_path_buf();
+        Self { name: "run.c".into(), path, options: Vec::new(), dialect: Dialect::RunC }
+    }
+
     /// Return how many tokens a second `model` does on `n_threads` threads, and what else the program says, for each of the tests
-    /// of `work`.
-    pub(super) fn measure(&self, model: &Path, n_threads: usize, work: Work) -> Result<Vec<Measured>> {
+    /// of `work`; nothing for a test that it does not have.
+    pub(super) fn measure(
+        &self,
+        model: &Path,
+        n_threads: usize,
+        work: Work,
+    ) -> Result<Vec<Option<Measured>>> {
+        match self.dialect {
+            Dialect::RunC => self.measure_run_c(model, n_threads, work),
+            _ => self.measure_llama_bench(model, n_threads, work),
+        }
+    }
+
+    /// As [`Self::measure`], told as by llama-bench.
+    fn measure_llama_bench(
+        &self,
+        model: &Path,
+        n_threads: usize,
+        work: Work,
+    ) -> Result<Vec<Option<Measured>>> {
         let mut command = Command::new(&self.path);
         command.args(&self.options).args(["-r", "1", "-o", "json", "-t", &n_threads.to_string()]);
         command.args(self.words(work)).args((self.dialect != Dialect::Own).then_some("-m")).arg(model);
         command.stdin(Stdio::null());
-        let output = command.output().with_context(|| format!("cannot start {}", self.path.display()))?;
-        let failed = || format!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr).trim_end());
-        ensure!(output.status.success(), "{}: {}", output.status, failed());
+        let output = self.output(command)?;
+        let failed = || String::from_utf8_lossy(&output.stderr).trim_end().to_string();
         let measured: Vec<Measured> = serde_json::from_slice(&output.stdout).with_context(failed)?;
         let expected = work.tests().len();
         ensure!(
@@ -91,7 +118,31 @@ impl Program {
             measured.len(),
             failed()
         );
-        Ok(measured)
+        Ok(measured.into_iter().map(Some).collect())
+    }
+
+    /// As [`Self::measure`], told on the last line of its errors. It reads prompts as it writes, so that only what it writes counts.
+    fn measure_run_c(&self, model: &Path, n_threads: usize, work: Work) -> Result<Vec<Option<Measured>>> {
+        let files = llama2c::files_of(model);
+        let (Work::Empty { n_gen, .. }, true) = (work, files.iter().all(|file| file.exists())) else {
+            return Ok(work.tests().iter().map(|_| None).collect());
+        };
+        let [model, tokenizer] = &files;
+        let mut command = Command::new(&self.path);
+        command.arg(model).arg("-z").arg(tokenizer).args(["-t", "0", "-n", &n_gen.to_string()]);
+        command.env("OMP_NUM_THREADS", n_threads.to_string()).stdin(Stdio::null());
+        let said = String::from_utf8_lossy(&self.output(command)?.stderr).into_owned();
+        let speed = said.lines().find_map(|line| line.strip_prefix("achieved tok/s: ")?.trim().parse().ok());
+        let tokens_per_second = speed.with_context(|| format!("no tokens per second in {said:?}"))?;
+        Ok(vec![None, Some(Measured { tokens_per_second, memory: None })])
+    }
+
+    /// Return what `command` writes.
+    fn output(&self, mut command: Command) -> Result<Output> {
+        let output = command.output().with_context(|| format!("cannot start {}", self.path.display()))?;
+        let said = || String::from_utf8_lossy(&output.stderr).trim_end().to_string();
+        ensure!(output.status.success(), "{}: {}", output.status, said());
+        Ok(output)
     }
 
     /// Return the options that ask for `work`.

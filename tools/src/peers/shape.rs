@@ -24,14 +24,14 @@ use Architecture::{Gpt2, Llama};
 pub(super) struct Shape {
     name: &'static str,
     architecture: Architecture,
-    n_layer: usize,
-    n_embd: usize,
-    n_head: usize,
-    n_head_kv: usize,
-    n_ff: usize,
-    n_vocab: usize,
+    pub(super) n_layer: usize,
+    pub(super) n_embd: usize,
+    pub(super) n_head: usize,
+    pub(super) n_head_kv: usize,
+    pub(super) n_ff: usize,
+    pub(super) n_vocab: usize,
     /// Enough for what is measured; of llama, no weight depends on it.
-    n_ctx_train: usize,
+    pub(super) n_ctx_train: usize,
     /// Whether the output has weights of its own, and is not the embedding.
     has_output: bool,
 }
@@ -97,17 +97,26 @@ impl Shape {
             has_output: self.has_output,
         };
         let mut plan = Plan::new(header);
+        for (name, weights) in self.weights() {
+            let kind: TensorType = file_type.tensor_type(&name, &weights.shape, of_types);
+            plan.add(&name, weights, kind)?;
+        }
+        plan.write(path)
+    }
+
+    /// Return the tensors by name, with the same random weights whenever they are asked for.
+    pub(super) fn weights(&self) -> Vec<(String, Weights<'static>)> {
+        let mut tensors = Vec::new();
         for (seed, (name, dims)) in self.tensors().into_iter().enumerate() {
             let source = match (&dims[..], name.ends_with(".bias")) {
                 (&[len], true) => Source::Values(vec![0.0; len]),
                 (&[len], false) => Source::Values(vec![1.0; len]), // a norm
                 _ => Source::Random(seed as u64),
             };
-            let shape: Vec<_> = dims.iter().map(|&dim| dim as u64).collect();
-            let kind: TensorType = file_type.tensor_type(&name, &shape, of_types);
-            plan.add(&name, Weights { shape, source, order: Order::Rows }, kind)?;
+            let shape = dims.iter().map(|&dim| dim as u64).collect();
+            tensors.push((name, Weights { shape, source, order: Order::Rows }));
         }
-        plan.write(path)
+        tensors
     }
 
     fn describe(&self, header: &mut Header) {
@@ -174,14 +183,19 @@ impl Shape {
     }
 }
 
-/// Write a SentencePiece vocabulary of `n_vocab` tokens: the special ones, every byte, and texts that nobody writes.
-fn describe_tokenizer(n_vocab: usize, header: &mut Header) {
+/// Return a SentencePiece vocabulary of `n_vocab` tokens, each with its kind: the special ones, every byte, and texts that nobody
+/// writes.
+pub(super) fn tokens(n_vocab: usize) -> impl Iterator<Item = (String, i32)> {
     // Numbered as llama.cpp numbers them: normal, unknown, control, byte.
     let special = [("<unk>", 2), ("<s>", 3), ("</s>", 3)].map(|(text, kind)| (text.to_string(), kind));
     let bytes = (0..=255_u8).map(|byte| (format!("<0x{byte:02X}>"), 6));
     let others = (0..).map(|i| (format!("\u{2581}{i}"), 1));
-    let tokens = special.into_iter().chain(bytes).chain(others).take(n_vocab);
-    let (texts, kinds): (Vec<String>, Vec<i32>) = tokens.unzip();
+    special.into_iter().chain(bytes).chain(others).take(n_vocab)
+}
+
+/// Write a vocabulary of `n_vocab` [`tokens`].
+fn describe_tokenizer(n_vocab: usize, header: &mut Header) {
+    let (texts, kinds): (Vec<String>, Vec<i32>) = tokens(n_vocab).unzip();
     header.set("tokenizer.ggml.model", "llama");
     header.set("tokenizer.ggml.tokens", texts.as_slice());
     header.set("tokenizer.ggml.scores", vec![0.0_f32; n_vocab].as_slice());

@@ -3,6 +3,7 @@
 mod avx2;
 mod avx512;
 mod avx_vnni;
+mod multiply_add;
 mod products;
 mod sse41;
 mod woven;
@@ -11,7 +12,7 @@ use core::arch::x86_64::_xgetbv;
 
 use raw_cpuid::Hypervisor;
 
-use super::{Isa, Kernels, generic};
+use super::{Isa, Kernels, Numbers, generic};
 
 /// XCR0 bits 1 and 2: the state of XMM and YMM registers is kept (Intel SDM volume 1, 13.3).
 const XCR0_AVX: u64 = 0b110;
@@ -83,6 +84,11 @@ pub(super) const SSE41: Kernels = Kernels {
     mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
         sse41::mul_mat_interleaved(kind, w, x, n_in, rows, out)
     },
+    multiply_add: |numbers, n_rounds| match numbers {
+        Numbers::Floats => (generic::KERNELS.multiply_add)(numbers, n_rounds),
+        // SAFETY: as above.
+        Numbers::Bytes => unsafe { multiply_add::bytes_sse41(n_rounds) },
+    },
     ..generic::KERNELS
 };
 
@@ -110,6 +116,8 @@ pub(super) const AVX2: Kernels = Kernels {
     swiglu: |gate, up| unsafe { avx2::swiglu(gate, up) },
     // SAFETY: as above.
     gelu: |x| unsafe { avx2::gelu(x) },
+    // SAFETY: as above.
+    multiply_add: |numbers, n_rounds| unsafe { multiply_add::avx2(numbers, n_rounds) },
 };
 
 /// The AVX-VNNI loops, to be handed out only where [`has_avx_vnni`].
@@ -119,6 +127,8 @@ pub(super) const AVX_VNNI: Kernels = Kernels {
     mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
         avx_vnni::mul_mat_interleaved(kind, w, x, n_in, rows, out)
     },
+    // SAFETY: as above.
+    multiply_add: |numbers, n_rounds| unsafe { multiply_add::avx_vnni(numbers, n_rounds) },
     ..AVX2
 };
 
@@ -131,5 +141,7 @@ pub(super) const AVX512: Kernels = Kernels {
     },
     // SAFETY: as above.
     attend: |queries, seen, scratch, found| unsafe { avx512::attend(queries, seen, scratch, found) },
+    // SAFETY: as above.
+    multiply_add: |numbers, n_rounds| unsafe { multiply_add::avx512(numbers, n_rounds) },
     ..AVX2
 };

@@ -1,11 +1,12 @@
 //! The inner loops in plain Rust: the definition of what every instruction set must compute.
 
+use core::array;
 use core::hint::black_box;
 use core::ops::Range;
 
 use zerocopy::IntoBytes;
 
-use super::{Found, GELU_CUBIC, Isa, Kernels, KeysValues, Numbers, Queries, SQRT_2_OVER_PI};
+use super::{Found, GELU_CUBIC, Isa, Kernels, KeysValues, LINE_BYTES, Numbers, Queries, SQRT_2_OVER_PI};
 use crate::kv_cache::KvType;
 use crate::quant::{
     Activations, Block, BlockQ8_0, BlockQ8_1, F16, Groups, QK, ROWS, TensorType, Weights, block_of, blocks,
@@ -25,6 +26,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     swiglu,
     gelu,
     multiply_add,
+    read,
 };
 
 pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
@@ -216,4 +218,8 @@ fn multiply_add(numbers: Numbers, n_rounds: usize) -> usize {
             n_rounds * black_box(sums).len()
         }
     }
+}
+
+fn read(lines: &[[u8; LINE_BYTES]]) -> [u8; LINE_BYTES] {
+    lines.iter().fold([0; LINE_BYTES], |all, line| array::from_fn(|i| all[i] ^ line[i]))
 }

@@ -109,7 +109,11 @@ pub struct Kernels {
     swiglu: fn(&mut [f32], &[f32]),
     gelu: fn(&mut [f32]),
     multiply_add: fn(Numbers, usize) -> usize,
+    read: fn(&[[u8; LINE_BYTES]]) -> [u8; LINE_BYTES],
 }
+
+/// The bytes of a line of the cache, of every x86-64 processor.
+pub const LINE_BYTES: usize = 64;
 
 /// What products of matrices multiply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,6 +309,11 @@ impl Kernels {
     /// were: with the time that it takes, what no product of matrices can exceed.
     pub fn multiply_add(&self, numbers: Numbers, n_rounds: usize) -> usize {
         (self.multiply_add)(numbers, n_rounds)
+    }
+
+    /// Read `lines` as weights are read, in order, and return their exclusive or: with the time that it takes, how fast memory is.
+    pub fn read(&self, lines: &[[u8; LINE_BYTES]]) -> [u8; LINE_BYTES] {
+        (self.read)(lines)
     }
 }
 

@@ -497,6 +497,16 @@ fn swiglu_agrees() {
 }
 
 #[test]
+fn every_line_is_read() {
+    let mut lines = [[0; LINE_BYTES]; 9];
+    Pcg32::seed_from_u64(10).fill_bytes(lines.as_flattened_mut());
+    for kernels in faster() {
+        assert_eq!(kernels.read(&lines), generic().read(&lines), "{}", kernels.isa());
+        assert_ne!(kernels.read(&lines), kernels.read(&lines[1..]));
+    }
+}
+
+#[test]
 fn sets_are_found_by_their_names() {
     for isa in Isa::ALL {
         let Some(kernels) = Kernels::of(isa) else { continue };

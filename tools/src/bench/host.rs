@@ -6,15 +6,12 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use engine::cpu::{Kernels, Numbers};
+use engine::cpu::{Kernels, LINE_BYTES, Numbers};
 use engine::platform::Workers;
 use memmap2::{Advice, MmapMut};
 
 /// How many bytes are read from the memory: 256 MiB, more than most caches hold.
 const N_BYTES: usize = 1 << 28;
-
-/// What a cache line holds.
-const LINE_BYTES: usize = 64;
 
 /// How often everything is measured; the best counts.
 const N_TIMES: usize = 5;
@@ -52,13 +49,10 @@ impl Host {
         bytes.fill(1);
         let lines = bytes.as_chunks::<LINE_BYTES>().0;
         let share = lines.len() / workers.count();
-        // Some memories like several streams, others one.
-        let read_s = [1, 4].map(|n_streams| {
-            best_s(N_TIMES, || {
-                workers.run(&|core| {
-                    black_box(sums(&lines[core * share..][..share], n_streams));
-                });
-            })
+        let read_s = best_s(N_TIMES, || {
+            workers.run(&|core| {
+                black_box(kernels.read(&lines[core * share..][..share]));
+            });
         });
         let meetings_s = best_s(N_TIMES, || {
             for _ in 0..N_MEETINGS {
@@ -78,7 +72,7 @@ impl Host {
         });
         Ok(Self {
             n_threads: workers.count(),
-            read_gb_s: N_BYTES as f64 / read_s[0].min(read_s[1]) / 1e9,
+            read_gb_s: N_BYTES as f64 / read_s / 1e9,
             meeting_ns: meetings_s * 1e9 / f64::from(N_MEETINGS),
             floats_gflop_s,
             bytes_gop_s,
@@ -107,20 +101,6 @@ fn best_s(n: usize, mut work: impl FnMut()) -> f64 {
     seconds.fold(f64::INFINITY, f64::min)
 }
 
-/// Return sums of `lines`, read in `n_streams` streams side by side.
-fn sums(lines: &[[u8; LINE_BYTES]], n_streams: usize) -> [u8; LINE_BYTES] {
-    let stream_len = lines.len() / n_streams;
-    let mut sums = [0; LINE_BYTES];
-    for i in 0..stream_len {
-        for line in lines[i..].iter().step_by(stream_len).take(n_streams) {
-            for (sum, byte) in sums.iter_mut().zip(line) {
-                *sum ^= byte;
-            }
-        }
-    }
-    sums
-}
-
 /// Return the most memory that this process has had, in bytes (`VmHWM`, proc_pid_status(5)); 0 where the host does not say.
 pub(super) fn peak_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -132,19 +112,6 @@ pub(super) fn peak_bytes() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_word_is_read() {
-        let mut lines = [[0; LINE_BYTES]; 8];
-        for (i, byte) in lines.as_flattened_mut().iter_mut().enumerate() {
-            *byte = (i * 7 % 251) as u8;
-        }
-        let expected: [u8; LINE_BYTES] =
-            std::array::from_fn(|i| lines.iter().fold(0, |sum, line| sum ^ line[i]));
-        for n_streams in [1, 4] {
-            assert_eq!(sums(&lines, n_streams), expected);
-        }
-    }
 
     #[test]
     fn the_peak_counts_what_was_given_back() {

@@ -3,6 +3,7 @@
 mod avx2;
 mod avx512;
 mod avx_vnni;
+mod fetch;
 mod multiply_add;
 mod products;
 mod sse41;
@@ -89,6 +90,7 @@ pub(super) const SSE41: Kernels = Kernels {
         // SAFETY: as above.
         Numbers::Bytes => unsafe { multiply_add::bytes_sse41(n_rounds) },
     },
+    read: fetch::read,
     ..generic::KERNELS
 };
 
@@ -118,6 +120,7 @@ pub(super) const AVX2: Kernels = Kernels {
     gelu: |x| unsafe { avx2::gelu(x) },
     // SAFETY: as above.
     multiply_add: |numbers, n_rounds| unsafe { multiply_add::avx2(numbers, n_rounds) },
+    read: fetch::read,
 };
 
 /// The AVX-VNNI loops, to be handed out only where [`has_avx_vnni`].

@@ -4,12 +4,12 @@
 //! A vector has a lane per row, four weights to a lane, so that no sum ever has to be folded. Sets whose vectors have fewer lanes than a
 //! group has rows take it in parts.
 
-use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::array;
 use core::ops::Range;
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
+use super::fetch;
 use crate::quant::{BlockQ8_1, F16, QK, ROWS};
 
 /// Four bytes of each row.
@@ -101,13 +101,6 @@ pub(super) struct Steps<V, Unpack, Add, ToArray> {
     pub(super) to_array: ToArray,
 }
 
-/// How far ahead of the weights at work others are fetched. Alone, a processor fetches too little: it looks no further than the end of a
-/// page, and is slow to see that blocks whose parts are read in turns are a stream. (Zen 5, one core, GB/s: Q4_0 30 -> 38, Q4_K 17 -> 39.)
-const AHEAD_BYTES: usize = 8192;
-
-/// A line of the cache.
-const LINE_BYTES: usize = 64;
-
 /// Tokens whose sums are in registers together with the weights of a block.
 const TILE: usize = 4;
 
@@ -161,7 +154,7 @@ pub(super) fn multiply_few<B: Woven, W, V: Copy, const N: usize, const LANES: us
             let mut sums = [steps.zero; PARTS];
             for (w, x) in w.iter().zip(x) {
                 for (i, x) in x.iter().enumerate() {
-                    fetch_ahead(w, i, N);
+                    fetch::ahead(w, i, N);
                     for (part, sums) in sums.iter_mut().enumerate() {
                         *sums = (steps.add)(&(steps.unpack)(w, i, part), x, *sums);
                     }
@@ -234,15 +227,4 @@ fn tile<W, V: Copy, const T: usize>(
         }
     }
     sums
-}
-
-/// Fetch part `i` of `n` of what lies as large as `w` and [`AHEAD_BYTES`] behind it: weights of the same matrix, or of what comes after it.
-#[inline(always)]
-fn fetch_ahead<B>(w: &B, i: usize, n: usize) {
-    let part = size_of::<B>().div_ceil(LINE_BYTES).div_ceil(n) * LINE_BYTES;
-    for at in (i * part..size_of::<B>().min((i + 1) * part)).step_by(LINE_BYTES) {
-        let address = (&raw const *w).cast::<i8>().wrapping_add(AHEAD_BYTES + at);
-        // SAFETY: an address that is not there is not fetched, without a fault (Intel SDM volume 2, PREFETCHh).
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
-    }
 }

@@ -1,0 +1,34 @@
+//! Fetching from memory ahead of use.
+//!
+//! Alone, a processor fetches too little: it looks no further than the end of a page, and is slow to see that blocks whose parts are read by
+//! turns are a stream. (Zen 5, one core, GB/s: Q4_0 30 -> 38, Q4_K 24 -> 39.)
+
+use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+use crate::cpu::LINE_BYTES;
+
+/// How far ahead: what comes from memory in the time that it takes to answer, and no more than the first cache keeps.
+const AHEAD_BYTES: usize = 8192;
+
+/// Fetch part `i` of `n` of what lies as large as `block` and [`AHEAD_BYTES`] behind it: more of the same, or of what comes after it.
+#[inline(always)]
+pub(super) fn ahead<B>(block: &B, i: usize, n: usize) {
+    let part = size_of::<B>().div_ceil(LINE_BYTES).div_ceil(n) * LINE_BYTES;
+    for at in (i * part..size_of::<B>().min((i + 1) * part)).step_by(LINE_BYTES) {
+        let address = (&raw const *block).cast::<i8>().wrapping_add(AHEAD_BYTES + at);
+        // SAFETY: an address that is not there is not fetched, without a fault (Intel SDM volume 2, PREFETCHh).
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
+    }
+}
+
+/// As [`crate::cpu::Kernels::read`].
+pub(super) fn read(lines: &[[u8; LINE_BYTES]]) -> [u8; LINE_BYTES] {
+    let mut all = [0; LINE_BYTES];
+    for line in lines {
+        ahead(line, 0, 1);
+        for (all, byte) in all.iter_mut().zip(line) {
+            *all ^= byte;
+        }
+    }
+    all
+}

@@ -71,6 +71,20 @@ impl Cores<'_> {
         quants: &mut [BlockQ8_1],
         products: [Product<'_>; N],
     ) {
+        self.multiply_then(x, quants, products, &|_| {});
+    }
+
+    /// As [`Self::multiply`]; then call `finish` for each token with some rows of its products: where the matrices have as many
+    /// rows, the same ones of each. They begin at a multiple of [`ROW_GROUP`], so that what is left of a vector is the same
+    /// however many cores there are.
+    pub(crate) fn multiply_then<const N: usize>(
+        &self,
+        x: &[f32],
+        quants: &mut [BlockQ8_1],
+        products: [Product<'_>; N],
+        finish: &(dyn Fn([&mut [f32]; N]) + Sync),
+    ) {
+        let n_tokens = products[0].out.len() / products[0].linear.rows.len();
         let quants = match products.iter().any(|product| product.linear.matrix.is_quantized()) {
             true => &mut quants[..x.len() / QK],
             false => &mut [],
@@ -103,11 +117,13 @@ impl Cores<'_> {
         let next = AtomicUsize::new(0);
         self.workers.run(&|_| {
             while let Some(share) = shares.get(next.fetch_add(1, Ordering::Relaxed)) {
-                for Part { linear, rows, out } in share.lock().iter_mut() {
+                let mut parts = share.lock();
+                for Part { linear, rows, out } in parts.iter_mut() {
                     if rows.start < rows.end {
                         linear.apply(self.kernels, rows.clone(), x, out);
                     }
                 }
+                (0..n_tokens).for_each(|token| finish(parts.each_mut().map(|part| &mut *part.out[token])));
             }
         });
     }

@@ -6,9 +6,12 @@
 //! - one 64-bit product is a dot product: `(a + b * 2^k) * (y + x * 2^k)` has `a * x + b * y` in the field from bit `k`
 //!   on, and what would lie above does not exist. Nibbles go four to a register, bytes two;
 //! - scales are binary16, hence whole multiples of 2^-24: `d * sum(q * x) + m * sum(x)` is exact in 64 bits;
-//! - so is the sum over the blocks in 128 bits, their scales taken as multiples of 2^-32 of the largest.
+//! - so is its product with the scale of its activations in 128, a multiple of 2^-32 of the largest. The lowest 32 bits are cut off,
+//!   so that the sum over the blocks takes 64: a load or store costs ten times an addition, too.
 //!
 //! Only the finished sum becomes a float. The results are those of [`super::generic`] but for its rounding errors.
+
+use core::ops::Range;
 
 use super::generic;
 use crate::quant::{
@@ -61,7 +64,7 @@ pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usiz
 /// As [`super::Kernels::mul_mat_groups`].
 pub(super) fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
     let n_blocks = n_in / QK;
-    let column = |first| (first..w.n_blocks()).step_by(n_blocks).map(|i| w.block(i));
+    let column = |rows: Range<usize>, block| rows.map(move |row| w.block(row * n_blocks + block));
     mul_mat_columns(column, x, n_in, out, spread_for_bytes, |w: GroupBlock<'_>, [x]: &[_; 1]| {
         let [first, second] = dots_bytes(w.qs, x);
         // Below 2^63 * 32 * 127 * 128 * 2^32 < 2^114; what the shift takes off is nothing next to the activations' roundings.
@@ -145,21 +148,23 @@ fn mul_mat_of<B: Block, const N: usize, const FACTORS: usize>(
 ) {
     let n_blocks = n_in / (N * QK);
     let w = blocks::<B>(w);
-    mul_mat_columns(|first| w[first..].iter().step_by(n_blocks), x, n_in, out, spread, dot);
+    let column = |rows: Range<usize>, block: usize| {
+        w[rows.start * n_blocks..rows.end * n_blocks].chunks_exact(n_blocks).map(move |row| &row[block])
+    };
+    mul_mat_columns(column, x, n_in, out, spread, dot);
 }
 
-/// Write the products of rows with `x (n_tokens, n_in)` to `out (n_tokens)(n_rows)`: `column` returns a block and those below
-/// it in the following rows, `spread` the factors of a block of activations, and `dot` the product of a block with its `N`
+/// Write the products of rows with `x (n_tokens, n_in)` to `out (n_tokens)(n_rows)`: `column` returns the block of that number in
+/// each of some rows, `spread` the factors of a block of activations, and `dot` the product of a block with its `N`
 /// blocks of activations in units of 2^-24 times those of the activations' scales.
 fn mul_mat_columns<B, I: Iterator<Item = B>, const N: usize, const FACTORS: usize>(
-    column: impl Fn(usize) -> I,
+    column: impl Fn(Range<usize>, usize) -> I,
     x: Activations<'_>,
     n_in: usize,
     out: &mut [&mut [f32]],
     spread: impl Fn(&[i8; QK]) -> [i64; FACTORS],
     dot: impl Fn(B, &[Spread<FACTORS>; N]) -> i128,
 ) {
-    let n_blocks = n_in / (N * QK);
     for (x, out) in x.quants.chunks_exact(n_in / QK).zip(out) {
         out.fill(0.0);
         let largest = x.iter().fold(0.0, |largest, x| x.d.max(largest));
@@ -171,21 +176,21 @@ fn mul_mat_columns<B, I: Iterator<Item = B>, const N: usize, const FACTORS: usiz
         let mut spreads = [Spread { factors: [0; FACTORS], sums: [0; 2], scale: 0 }; N_SPREADS];
         for (part, x) in x.chunks(N_SPREADS).enumerate() {
             for (x, spreads) in x.iter().zip(&mut spreads) {
-                let (first, second) = x.qs.split_at(QK / 2);
-                let sums = [first, second].map(|qs| qs.iter().map(|&q| i64::from(q)).sum());
+                let sums = x.bias.map(|bias| i64::from(bias) / -128);
                 *spreads = Spread { factors: spread(&x.qs), sums, scale: (x.d / unit) as i64 };
             }
             let (spreads, _) = spreads[..x.len()].as_chunks::<N>();
             for (i, out) in out.chunks_mut(N_ROWS).enumerate() {
-                let mut sums = [0_i128; N_ROWS];
-                for (block, x) in spreads.iter().enumerate() {
-                    let first = i * N_ROWS * n_blocks + part * (N_SPREADS / N) + block;
-                    for (w, sum) in column(first).zip(&mut sums[..out.len()]) {
-                        *sum += dot(w, x);
+                let mut sums = [0_i64; N_ROWS];
+                let rows = i * N_ROWS..i * N_ROWS + out.len();
+                for (block, x) in (part * (N_SPREADS / N)..).zip(spreads) {
+                    for (w, sum) in column(rows.clone(), block).zip(&mut sums) {
+                        // What does not fit, no model has.
+                        *sum = sum.wrapping_add((dot(w, x) >> 32) as i64);
                     }
                 }
                 for (out, sum) in out.iter_mut().zip(sums) {
-                    *out += sum as f32 * (unit / (1 << 24) as f32);
+                    *out += sum as f32 * (largest / (1 << 24) as f32);
                 }
             }
         }
@@ -210,14 +215,25 @@ fn scaled<const FACTORS: usize>(sum: i64, x: &Spread<FACTORS>) -> i128 {
 /// out as numbers.)
 #[inline(always)]
 fn fixed_point(number: F16) -> i64 {
-    let bits = i64::from(u16::from_le_bytes(number.0));
-    let (exponent, fraction) = (bits >> 10 & 0x1f, bits & 0x3ff);
-    // Numbers with an exponent have a leading one before their fraction.
-    let leading = i64::from(exponent != 0);
-    let magnitude = (fraction | leading << 10) << (exponent - leading);
-    let sign = -(bits >> 15);
-    (magnitude ^ sign) - sign
+    let bits = u16::from_le_bytes(number.0);
+    let [leading, unit] = FIXED_POINTS[usize::from(bits >> 10)];
+    leading + i64::from(bits & 0x3ff) * unit
 }
+
+/// For each sign and exponent of a binary16, what the number is without its fraction, and what a unit of that is worth.
+const FIXED_POINTS: [[i64; 2]; 64] = {
+    let mut numbers = [[0; 2]; 64];
+    let mut i = 0;
+    while i < numbers.len() {
+        let (sign, exponent) = (1 - 2 * (i as i64 >> 5), i as i64 & 0x1f);
+        // Numbers with an exponent have a leading one before their fraction.
+        let leading = (exponent != 0) as i64;
+        let unit = sign << (exponent - leading);
+        numbers[i] = [(leading << 10) * unit, unit];
+        i += 1;
+    }
+    numbers
+};
 
 /// Return the number in units of 2^-47, cut off below them and above 2^16. (No model has such scales; nor infinities and NaN,
 /// which come out as numbers.)
@@ -234,9 +250,11 @@ fn fixed_point_f32(number: f32) -> i64 {
 /// Return the quants in fields of 16 bits, for [`dot_16_nibbles`]: in the first four factors every other one from quants 0,
 /// 16, 1 and 17 on, in the others from 8, 24, 9 and 25 on.
 fn spread_for_nibbles(qs: &[i8; QK]) -> [i64; 8] {
+    // The first quant goes to the highest field. With an offset of 128 no field takes from the one above it until all are there.
+    let words = words(zerocopy::transmute_ref!(qs)).map(|word| word.swap_bytes() ^ every_byte(0x80));
     core::array::from_fn(|factor| {
-        let first = factor / 4 * 8 + [0, QK / 2, 1, QK / 2 + 1][factor % 4];
-        (0..4).map(|field| i64::from(qs[first + 2 * field]) << (16 * (3 - field))).sum()
+        let word = words[factor / 4 + factor % 2 * 2] >> (8 - factor % 4 / 2 * 8);
+        (word & 0x00ff_00ff_00ff_00ff).wrapping_sub(0x0080_0080_0080_0080) as i64
     })
 }
 
@@ -266,9 +284,11 @@ fn dot_16_nibbles(words: [u64; 4], factors: &[i64]) -> i64 {
 
 /// Return the quants in fields of 32 bits for [`dots_bytes`]: factor `4i + k` meets bytes `8i + k` and `8i + k + 4`.
 fn spread_for_bytes(qs: &[i8; QK]) -> [i64; 16] {
+    // As for nibbles.
+    let words = words(zerocopy::transmute_ref!(qs)).map(|word| word.rotate_left(32) ^ every_byte(0x80));
     core::array::from_fn(|factor| {
-        let first = factor / 4 * 8 + factor % 4;
-        (i64::from(qs[first]) << 32) + i64::from(qs[first + 4])
+        let word = words[factor / 4] >> (factor % 4 * 8);
+        (word & 0x0000_00ff_0000_00ff).wrapping_sub(0x0000_0080_0000_0080) as i64
     })
 }
 

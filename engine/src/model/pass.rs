@@ -270,13 +270,8 @@ impl<'p> Pass<'p> {
             Product { linear: &network.gate, out: self.hidden },
             Product { linear: &network.up, out: self.up },
         ];
-        self.cores.multiply(self.x, self.quants, products);
-        let (up, n_ff, kernels) = (&*self.up, self.hparams.n_ff, self.cores.kernels);
-        // Row by row: what is left of a vector is then the same however many cores there are.
-        self.cores.for_each_row(self.hidden, n_ff, &|tokens, gate| {
-            let up = up.chunks_exact(n_ff).skip(tokens.start);
-            gate.chunks_exact_mut(n_ff).zip(up).for_each(|(gate, up)| kernels.swiglu(gate, up));
-        });
+        let kernels = self.cores.kernels;
+        self.cores.multiply_then(self.x, self.quants, products, &|[gate, up]| kernels.swiglu(gate, up));
         self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
         add(self.stream, self.x);
         self.lap(Step::FeedForward);
@@ -284,11 +279,9 @@ impl<'p> Pass<'p> {
 
     /// Run the feed-forward network with GELU, and add its result to the stream.
     pub(super) fn gelu(&mut self, network: &Mlp<'_>) {
-        self.cores.multiply(self.x, self.quants, [Product { linear: &network.up, out: self.hidden }]);
-        let (n_ff, kernels) = (self.hparams.n_ff, self.cores.kernels);
-        self.cores.for_each_row(self.hidden, n_ff, &|_, hidden| {
-            hidden.chunks_exact_mut(n_ff).for_each(|hidden| kernels.gelu(hidden));
-        });
+        let product = Product { linear: &network.up, out: self.hidden };
+        let kernels = self.cores.kernels;
+        self.cores.multiply_then(self.x, self.quants, [product], &|[hidden]| kernels.gelu(hidden));
         self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
         add(self.stream, self.x);
         self.lap(Step::FeedForward);

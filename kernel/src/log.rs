@@ -9,7 +9,7 @@ use core::fmt::{self, Write};
 use arrayvec::ArrayVec;
 use engine::platform::Clock;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use spin::{Mutex, Once};
+use spin::Mutex;
 
 use crate::arch::tsc::Tsc;
 
@@ -17,11 +17,11 @@ use crate::arch::tsc::Tsc;
 const CAPACITY_BYTES: usize = 16 * 1024;
 
 static LOGGER: Logger =
-    Logger { lines: Mutex::new(Lines { bytes: ArrayVec::new_const() }), clock: Once::new() };
+    Logger { lines: Mutex::new(Lines { bytes: ArrayVec::new_const() }), clock: Mutex::new(None) };
 
 struct Logger {
     lines: Mutex<Lines>,
-    clock: Once<Tsc>,
+    clock: Mutex<Option<Tsc>>,
 }
 
 /// The last lines, each with the first letter of its level, the oldest first.
@@ -29,9 +29,9 @@ struct Lines {
     bytes: ArrayVec<u8, CAPACITY_BYTES>,
 }
 
-/// Begin to log, with the times of `clock`.
+/// Begin to log with the times of `clock`, or go on with them.
 pub(crate) fn begin(clock: &Tsc) {
-    LOGGER.clock.call_once(|| *clock);
+    *LOGGER.clock.lock() = Some(*clock);
     // It fails where there is a logger already, and then that one is this one.
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(LevelFilter::Debug);
@@ -72,7 +72,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let ms = self.clock.get().map_or(0, |clock| clock.now_ns() / 1_000_000);
+        let ms = self.clock.lock().map_or(0, |clock| clock.now_ns() / 1_000_000);
         let letter = &record.level().as_str()[..1];
         // The lines take every write.
         let _ = writeln!(self.lines.lock(), "{letter} {:>5}.{:03} {}", ms / 1000, ms % 1000, record.args());

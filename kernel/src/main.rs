@@ -27,6 +27,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
+use core::time::Duration;
 
 use arch::apic::Apic;
 use arch::entropy::HardwareEntropy;
@@ -37,11 +38,12 @@ use boot::BootInfo;
 use console::{Console, Keyboards};
 use drivers::acpi::power::Power;
 use drivers::framebuffer::Framebuffer;
+use drivers::hpet;
 use drivers::ps2::Ps2Keyboard;
 use drivers::serial::Serial;
 use drivers::usb::{Controllers, Usb};
 use engine::cpu::Kernels;
-use engine::platform::Workers;
+use engine::platform::{Clock, Workers};
 use memory::{Account, Memory, heap};
 use screen::Keys;
 use shell::{Ending, Host, Keeper, Machine, ModelFile, Options};
@@ -73,7 +75,7 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     machine_check::enable();
     step::begin(format_args!("taking the machine over"));
     let mut serial = Serial::open();
-    let clock = Tsc::since(entry_tsc);
+    let mut clock = Tsc::since(entry_tsc);
     log::begin(&clock);
     let boot = read_boot_info();
     boot.log();
@@ -83,6 +85,11 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
 
     // SAFETY: the loader describes this machine, and is done with it.
     let mut memory = unsafe { Memory::take_over(&boot, &clock) };
+    if !clock.is_measured() {
+        clock = clock.measured(hpet::rate(boot.rsdp, &mut memory));
+        log::begin(&clock);
+    }
+    clock.log();
     let stack = memory.new_stack(STACK_BYTES);
     let exception_stacks = [(); ExceptionStack::COUNT].map(|()| memory.new_stack(ExceptionStack::BYTES));
     let apic = Apic::new(&mut memory, &clock);
@@ -95,7 +102,7 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
     let arrived = wake::wake(&boot, n_cores, &mut memory, &apic, &clock);
     let power = Power::find(boot.rsdp, &mut memory);
     let account = memory.fill_heap(&boot);
-    ::log::info!("heap: {} bytes; the clock runs at {clock}", heap::free_bytes());
+    ::log::info!("heap: {} bytes", heap::free_bytes());
 
     Box::leak(Box::new(Segments::new())).load(exception_stacks);
     let cores = wake::start(arrived, &apic, &clock);
@@ -209,6 +216,7 @@ fn talk(boot: &BootInfo, account: &Account, clock: &Tsc, cores: &Cores, console:
         host: Host::BareMetal {
             loader: &boot.loader,
             clock: &clock.to_string(),
+            date: &|| Some(boot.date?.after(Duration::from_nanos(clock.now_ns())).to_string()),
             log: &log::all,
             memory: account,
         },

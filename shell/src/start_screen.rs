@@ -27,8 +27,11 @@ pub(crate) fn show(console: &mut Console, machine: &Machine, host_ns: u64) {
         bytes(machine.memory_bytes),
         bytes((machine.free_memory)())
     );
-    if let Host::BareMetal { loader, clock, .. } = machine.host {
+    if let Host::BareMetal { loader, clock, date, .. } = machine.host {
         writeln!(console, "boot       by {loader} in {} s; clock {clock}", seconds(host_ns));
+        if let Some(date) = date() {
+            writeln!(console, "date       {date}");
+        }
     }
     console.print("\n");
 }

@@ -97,6 +97,8 @@ pub enum Host<'a> {
         loader: &'a str,
         /// The rate of the clock, and where it is known from.
         clock: &'a str,
+        /// Return which date it is, if the machine knows.
+        date: &'a dyn Fn() -> Option<String>,
         /// Return what the kernel has logged, in lines.
         log: &'a dyn Fn() -> String,
         /// What all memory is used for, in bytes; the heap is one of these uses.

@@ -80,6 +80,7 @@ pub(crate) fn bare_metal() -> Host<'static> {
     Host::BareMetal {
         loader: "Script 1.0",
         clock: "100 Hz (tests)",
+        date: &|| Some("2026-11-27 07:05:09".into()),
         log: &|| LOG.into(),
         memory: &[("image", 1_000_000), ("heap", 3_999_000_000)],
     }
@@ -139,7 +140,8 @@ fn begins_with_the_machine() {
          processor  {processor}\n\
          cores      1, computing with {isa}\n\
          memory     4.00 GB, 1.07 GB of it free\n\
-         boot       by Script 1.0 in 0.01 s; clock 100 Hz (tests)\n\n",
+         boot       by Script 1.0 in 0.01 s; clock 100 Hz (tests)\n\
+         date       2026-11-27 07:05:09\n\n",
         env!("CARGO_PKG_VERSION")
     );
     assert!(output.starts_with(&expected), "{output}");

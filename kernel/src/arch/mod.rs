@@ -14,6 +14,7 @@ pub(crate) mod idt;
 pub(crate) mod machine_check;
 mod mem;
 pub(crate) mod pic;
+mod pit;
 pub(crate) mod stack;
 pub(crate) mod symbols;
 pub(crate) mod tsc;

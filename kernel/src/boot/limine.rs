@@ -1,12 +1,13 @@
 //! Limine's door: the requests that its protocol (base revision 2) answers in place, read into a [`BootInfo`].
 
 use arrayvec::{ArrayString, ArrayVec};
+use clock::Date;
 use limine::BaseRevision;
 use limine::framebuffer::MemoryModel;
 use limine::memory_map::EntryType;
 use limine::request::{
-    BootloaderInfoRequest, ExecutableAddressRequest, ExecutableFileRequest, FramebufferRequest, HhdmRequest,
-    MemoryMapRequest, ModuleRequest, MpRequest, RsdpRequest,
+    BootloaderInfoRequest, DateAtBootRequest, ExecutableAddressRequest, ExecutableFileRequest,
+    FramebufferRequest, HhdmRequest, MemoryMapRequest, ModuleRequest, MpRequest, RsdpRequest,
 };
 use screen::{Channel, Layout};
 
@@ -56,6 +57,10 @@ static CORES: MpRequest = MpRequest::new();
 #[unsafe(link_section = ".limine_requests")]
 static RSDP: RsdpRequest = RsdpRequest::new();
 
+#[used]
+#[unsafe(link_section = ".limine_requests")]
+static DATE: DateAtBootRequest = DateAtBootRequest::new();
+
 /// Return what Limine answered. Panics if an answer is missing without which nothing can be done.
 pub(crate) fn boot_info() -> BootInfo {
     assert!(BASE_REVISION.is_supported(), "Limine is too old: base revision 2 is needed, Limine 8.2 has it");
@@ -76,6 +81,7 @@ pub(crate) fn boot_info() -> BootInfo {
         kernel_physical: address.physical_base(),
         // Of this revision, its address is one in the direct map.
         rsdp: RSDP.get_response().and_then(|rsdp| (rsdp.address() as u64).checked_sub(direct_map)),
+        date: DATE.get_response().and_then(|date| Date::after_1970(date.timestamp().as_secs() as i64)),
         other_cores: other_cores(),
         direct_map,
     }

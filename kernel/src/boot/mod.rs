@@ -8,6 +8,7 @@ pub(crate) mod pvh;
 use core::ops::Range;
 
 use arrayvec::{ArrayString, ArrayVec};
+use clock::Date;
 use screen::Layout;
 
 /// The most regions of RAM that a memory map may have. The longest seen, by UEFI on a server, has some 100.
@@ -33,6 +34,8 @@ pub(crate) struct BootInfo {
     pub(crate) kernel_physical: u64,
     /// The physical address of the ACPI tables' root pointer, if the loader knows it.
     pub(crate) rsdp: Option<u64>,
+    /// Which date it was when the kernel began, if the machine knows.
+    pub(crate) date: Option<Date>,
     /// The cores beside the one that runs this.
     pub(crate) other_cores: OtherCores,
     /// The virtual address at which the loader's page tables map physical memory.
@@ -113,6 +116,10 @@ impl BootInfo {
     /// Write all this to the log.
     pub(crate) fn log(&self) {
         log::info!("brought by {}, command line: {}", self.loader, self.command_line);
+        match self.date {
+            Some(date) => log::info!("the kernel began at {date}"),
+            None => log::info!("this machine has no clock that knows the date"),
+        }
         log::info!("memory: {} bytes in {} regions", self.memory_bytes(), self.memory.len());
         for Region { range, kind } in &self.memory {
             log::debug!("memory {:#014x} to {:#014x}: {kind:?}", range.start, range.end);

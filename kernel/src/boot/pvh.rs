@@ -9,6 +9,7 @@ use core::ops::Range;
 use arrayvec::{ArrayString, ArrayVec};
 
 use super::{BootInfo, MAX_MODULES, MAX_REGIONS, Module, OtherCores, Region, RegionKind, file_name, text};
+use crate::drivers::cmos;
 use crate::memory::{DIRECT_MAP, image_physical_as_linked};
 
 const MAGIC: u32 = 0x336e_c578;
@@ -83,6 +84,7 @@ pub(crate) unsafe fn boot_info(start_info: u64) -> BootInfo {
             framebuffer: None,
             kernel_physical: image_physical_as_linked().start,
             rsdp: (info.rsdp != 0).then_some(info.rsdp),
+            date: cmos::date(),
             other_cores: OtherCores::Asleep,
             direct_map: DIRECT_MAP,
         }

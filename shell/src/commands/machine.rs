@@ -144,6 +144,11 @@ fn log(scene: &mut Scene<'_, '_, '_>, _: &str) -> Outcome {
 
 fn version(scene: &mut Scene<'_, '_, '_>, _: &str) -> Outcome {
     writeln!(scene.console, "{}", start_screen::version(scene.machine));
+    if let Host::BareMetal { date, .. } = scene.machine.host
+        && let Some(date) = date()
+    {
+        writeln!(scene.console, "It is {date} by the machine's clock.");
+    }
     Ok(Next::Prompt)
 }
 
@@ -220,9 +225,18 @@ mod tests {
     fn version_names_the_program_and_what_it_runs_on() {
         let version = env!("CARGO_PKG_VERSION");
         let (bare, _) = on(bare_metal(), "/version\n");
-        assert_shows(&bare, &format!(">>> /version\nbootlm {version}, a language model on bare metal\n"));
+        assert_shows(
+            &bare,
+            &format!(
+                ">>> /version\nbootlm {version}, a language model on bare metal\n\
+                 It is 2026-11-27 07:05:09 by the machine's clock.\n\n>>> "
+            ),
+        );
         let (program, _) = on(Host::Program, "/version\n");
-        assert_shows(&program, &format!(">>> /version\nbootlm {version}, a language model as a program\n"));
+        assert_shows(
+            &program,
+            &format!(">>> /version\nbootlm {version}, a language model as a program\n\n>>> "),
+        );
     }
 
     #[test]

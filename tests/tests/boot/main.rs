@@ -1,6 +1,7 @@
 //! Boots the real kernel in QEMU and talks to it.
 
 mod builtin;
+mod clock;
 mod conversation;
 mod cores;
 mod damage;

@@ -47,6 +47,11 @@ impl KvType {
         }
     }
 
+    /// Return whether the heads of a model are whole blocks of this type.
+    pub fn suits(self, hparams: &HParams) -> bool {
+        hparams.n_embd_head.is_multiple_of(self.tensor_type().block_len())
+    }
+
     /// Return how many bytes `n` floats take.
     pub(crate) fn n_bytes(self, n: usize) -> usize {
         let kind = self.tensor_type();
@@ -73,7 +78,7 @@ impl KvCache {
     /// # Errors
     /// When there is no memory for it, or a head is no whole number of blocks.
     pub(crate) fn new(hparams: &HParams, n_ctx: usize, kv_type: KvType) -> Result<Self, Error> {
-        if !hparams.n_embd_head.is_multiple_of(kv_type.tensor_type().block_len()) {
+        if !kv_type.suits(hparams) {
             return Err(Error::Unsupported {
                 what: "type of the context",
                 found: format!("{kv_type}, with heads of {}", hparams.n_embd_head),
@@ -96,6 +101,11 @@ impl KvCache {
         let head_bytes = kv_type.n_bytes(hparams.n_embd_head);
         let per_token = 2 * (hparams.n_layer * hparams.n_head_kv * head_bytes) as u64;
         per_token.saturating_mul(n_ctx as u64)
+    }
+
+    /// Return the type that it keeps.
+    pub(crate) fn kv_type(&self) -> KvType {
+        self.kv_type
     }
 
     /// Return how many bytes this one takes.

@@ -97,6 +97,11 @@ impl<'m> Session<'m> {
         self.n_ctx
     }
 
+    /// Return the type that the context is kept in.
+    pub fn kv_type(&self) -> KvType {
+        self.kv.kv_type()
+    }
+
     /// Return what this takes of the memory.
     pub fn memory(&self) -> SessionMemory {
         SessionMemory {

@@ -26,6 +26,7 @@ mod chat;
 mod commands;
 mod console;
 mod editor;
+mod fit;
 mod loading;
 mod menu;
 mod nearest;

@@ -7,6 +7,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use engine::session::KvType;
+
 use crate::nearest::nearest;
 use crate::settings;
 
@@ -39,6 +41,12 @@ pub struct Options {
 const KEYS: [&str; 8] = ["model", "prompt", "once", "system", "n_ctx", "sha256", "utf8", "terminal"];
 
 impl Options {
+    /// Return the type that the context is to be kept in.
+    pub(crate) fn kv(&self) -> KvType {
+        let wanted = self.settings.iter().rev().find(|(name, _)| name == "kv");
+        wanted.and_then(|(_, value)| settings::kv_type(value)).unwrap_or_default()
+    }
+
     /// Return what `command_line` asks for. Words of the host's own, such as `selftest=cpu`, have one of the keys `host_keys`
     /// and are passed over.
     pub fn parse(command_line: &str, host_keys: &[&str]) -> Self {

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use engine::Error;
 use engine::chat::ChatTemplate;
@@ -15,6 +16,7 @@ use engine::tokenizer::{self, Tokenizer};
 
 use crate::chat::Chat;
 use crate::console::Console;
+use crate::fit::Room;
 use crate::units::{megabytes, parameters, seconds};
 use crate::{Machine, Options};
 
@@ -24,13 +26,6 @@ const MAX_N_CTX: usize = 2048;
 
 /// A conversation in less is none: a question and an answer take a few hundred tokens.
 const MIN_N_CTX: usize = 256;
-
-/// How finely the context is fitted to the memory, in tokens.
-const N_CTX_STEP: usize = 64;
-
-/// Memory that a context leaves free: the sampler's candidates (12 bytes for each token of the vocabulary, 3 MB for the
-/// largest vocabularies), messages, lines, and what the allocator loses between its pieces.
-pub(crate) const RESERVE_BYTES: u64 = 8_000_000;
 
 /// A model file that can be run.
 pub(crate) struct Candidate<'f> {
@@ -96,13 +91,22 @@ impl<'f> Candidate<'f> {
     /// Return what a conversation takes on `machine`, beside the file: with the context that it would get there, or with
     /// the smallest one where none fits.
     pub(crate) fn memory_needed(&self, machine: &Machine) -> Needed {
-        let (hparams, n_workers) = (self.model.hparams(), machine.workers.count());
-        let tokenizer_bytes = tokenizer::memory_required(&self.gguf);
-        let free_bytes = (machine.free_memory)();
-        let fitting = fitting_n_ctx(hparams, n_workers, tokenizer_bytes, free_bytes, MAX_N_CTX);
-        let n_ctx = fitting.as_ref().copied().unwrap_or(hparams.n_ctx_train.min(MIN_N_CTX));
-        let context_bytes = session::memory_required(hparams, n_ctx, KvType::default(), n_workers);
-        Needed { bytes: context_bytes.saturating_add(tokenizer_bytes), fits: fitting.is_ok() }
+        let room = self.room(machine, tokenizer::memory_required(&self.gguf));
+        let (kv, sizes) = (KvType::default(), first_sizes(room.hparams, None));
+        let fitting = room.largest(&sizes, kv);
+        let n_ctx = fitting.unwrap_or(*sizes.start());
+        let context_bytes = session::memory_required(room.hparams, n_ctx, kv, room.n_workers);
+        Needed { bytes: context_bytes.saturating_add(room.other_bytes), fits: fitting.is_some() }
+    }
+
+    /// Return what there is for a context, where `other_bytes` will be allocated beside it.
+    fn room(&self, machine: &Machine, other_bytes: u64) -> Room<'_> {
+        Room {
+            hparams: self.model.hparams(),
+            n_workers: machine.workers.count(),
+            other_bytes,
+            free_bytes: (machine.free_memory)(),
+        }
     }
 
     /// Return name, kind and size: `SmolLM2-135M-Instruct.Q4_1.gguf: llama 135M Q4_1, 98.4 MB`.
@@ -126,29 +130,34 @@ impl<'f> Candidate<'f> {
         conversation: impl FnOnce(&mut Console, &mut Chat<'_>) -> T,
     ) -> Result<T, String> {
         let hparams = self.model.hparams();
-        let n_workers = machine.workers.count();
+        // A type that does not suit is refused where it is set.
+        let kv = Some(options.kv()).filter(|kv| kv.suits(hparams)).unwrap_or_default();
         let now_ns = || machine.clock.now_ns();
-        let fitting = |other_bytes| {
-            let most = options.n_ctx.unwrap_or(MAX_N_CTX);
-            fitting_n_ctx(hparams, n_workers, other_bytes, (machine.free_memory)(), most)
+        let sizes = first_sizes(hparams, options.n_ctx);
+        let fitting = |room: &Room<'_>| {
+            room.largest(&sizes, kv).ok_or_else(|| room.advice(*sizes.start(), kv, &self.model))
         };
 
         let begin = |what| machine.keeper.begin(format_args!("{}: {what}", self.file_name));
         let start_ns = now_ns();
         begin("making the tokenizer");
-        fitting(tokenizer::memory_required(&self.gguf))?;
+        fitting(&self.room(machine, tokenizer::memory_required(&self.gguf)))?;
         let tokenizer = Tokenizer::load(&self.gguf).map_err(|error| error.to_string())?;
         let template = ChatTemplate::of(&self.gguf, &tokenizer).map_err(|error| error.to_string())?;
         times.push(("tokenizer", now_ns() - start_ns));
 
         let start_ns = now_ns();
         begin("making the context");
-        let n_ctx = fitting(0)?;
+        let room = self.room(machine, 0);
+        let n_ctx = fitting(&room)?;
         let Machine { workers, kernels, .. } = *machine;
-        let session = Session::with_kernels(&self.model, workers, n_ctx, KvType::default(), kernels)
+        let session = Session::with_kernels(&self.model, workers, n_ctx, kv, kernels)
             .map_err(|error| error.to_string())?;
         times.push(("context", now_ns() - start_ns));
 
+        if options.n_ctx.is_some() && n_ctx < *sizes.end() {
+            writeln!(console, "command line: {}; it has {n_ctx}", room.refusal(*sizes.end(), kv));
+        }
         writeln!(console, "{}, context {n_ctx} of {}", self.describe(), hparams.n_ctx_train);
         // Not the clock, which also counts how long a person looked at the menu.
         let total_ns = times.iter().map(|(_, ns)| ns).sum();
@@ -177,93 +186,40 @@ impl<'f> Candidate<'f> {
     }
 }
 
-/// Return the largest context, in tokens and of at most `most`, that fits into `free_bytes` beside `other_bytes` and the
-/// reserve.
-///
-/// # Errors
-/// A sentence for the person, when not even the smallest does.
-fn fitting_n_ctx(
-    hparams: &HParams,
-    n_workers: usize,
-    other_bytes: u64,
-    free_bytes: u64,
-    most: usize,
-) -> Result<usize, String> {
-    let most = hparams.n_ctx_train.min(most);
-    let least = most.min(MIN_N_CTX);
-    let required = |n_ctx| {
-        let context_bytes = session::memory_required(hparams, n_ctx, KvType::default(), n_workers);
-        context_bytes.saturating_add(other_bytes).saturating_add(RESERVE_BYTES)
-    };
-    let mut sizes = (least..=most).rev().step_by(N_CTX_STEP).chain([least]);
-    sizes.find(|&n_ctx| required(n_ctx) <= free_bytes).ok_or_else(|| {
-        let needed_bytes = required(least);
-        format!(
-            "a context of {least} tokens takes {} of memory and {} are free; give the machine at least {} more",
-            megabytes(needed_bytes),
-            megabytes(free_bytes),
-            // Rounded up to what the number shows, so that so much is enough.
-            megabytes((needed_bytes - free_bytes).next_multiple_of(100_000)),
-        )
-    })
+/// Return the sizes that the first context may have, in tokens, where somebody asked for `wanted` or nobody did.
+fn first_sizes(hparams: &HParams, wanted: Option<usize>) -> RangeInclusive<usize> {
+    let most = hparams.n_ctx_train.min(wanted.unwrap_or(MAX_N_CTX));
+    most.min(MIN_N_CTX)..=most
 }
 
 #[cfg(test)]
 mod tests {
     use engine::model::HParams;
-    use engine::session::{KvType, memory_required};
 
-    use super::{MAX_N_CTX, MIN_N_CTX, N_CTX_STEP, RESERVE_BYTES, fitting_n_ctx};
-
-    /// SmolLM2-135M's shape.
-    fn hparams(n_ctx_train: usize) -> HParams {
-        HParams {
-            n_ctx_train,
-            n_embd: 576,
-            n_layer: 30,
-            n_head: 9,
-            n_head_kv: 3,
-            n_embd_head: 64,
-            n_ff: 1536,
-            n_vocab: 49_152,
-        }
-    }
+    use super::first_sizes;
 
     #[test]
     fn takes_what_the_model_was_trained_with_up_to_the_limit() {
-        assert_eq!(fitting_n_ctx(&hparams(8192), 2, 0, 1 << 32, MAX_N_CTX), Ok(2048));
-        assert_eq!(fitting_n_ctx(&hparams(1024), 2, 0, 1 << 32, MAX_N_CTX), Ok(1024));
-        assert_eq!(fitting_n_ctx(&hparams(100), 2, 0, 1 << 32, MAX_N_CTX), Ok(100));
-        assert_eq!(fitting_n_ctx(&hparams(8192), 2, 0, 1 << 40, 8000), Ok(8000));
-        assert_eq!(fitting_n_ctx(&hparams(8192), 2, 0, 1 << 32, 100), Ok(100));
-        assert_eq!(fitting_n_ctx(&hparams(1024), 2, 0, 1 << 32, 8000), Ok(1024));
-    }
-
-    #[test]
-    fn takes_the_largest_context_that_leaves_the_reserve() {
-        let hparams = hparams(8192);
-        let other_bytes = 1_000_000;
-        let required =
-            |n_ctx| memory_required(&hparams, n_ctx, KvType::default(), 2) + other_bytes + RESERVE_BYTES;
-        for n_ctx in [MIN_N_CTX, 512, 1984] {
-            assert_eq!(fitting_n_ctx(&hparams, 2, other_bytes, required(n_ctx), MAX_N_CTX), Ok(n_ctx));
-            if n_ctx > MIN_N_CTX {
-                assert_eq!(
-                    fitting_n_ctx(&hparams, 2, other_bytes, required(n_ctx) - 1, MAX_N_CTX),
-                    Ok(n_ctx - N_CTX_STEP)
-                );
-            }
+        for (n_ctx_train, wanted, expected) in [
+            (8192, None, 256..=2048),
+            (1024, None, 256..=1024),
+            (100, None, 100..=100),
+            (8192, Some(8000), 256..=8000),
+            (8192, Some(100), 100..=100),
+            (1024, Some(8000), 256..=1024),
+        ] {
+            // SmolLM2-135M's shape.
+            let hparams = HParams {
+                n_ctx_train,
+                n_embd: 576,
+                n_layer: 30,
+                n_head: 9,
+                n_head_kv: 3,
+                n_embd_head: 64,
+                n_ff: 1536,
+                n_vocab: 49_152,
+            };
+            assert_eq!(first_sizes(&hparams, wanted), expected, "{n_ctx_train} {wanted:?}");
         }
-    }
-
-    #[test]
-    fn says_what_is_needed_and_what_is_there() {
-        let hparams = hparams(8192);
-        let needed_bytes = memory_required(&hparams, MIN_N_CTX, KvType::default(), 1) + RESERVE_BYTES;
-        let error = fitting_n_ctx(&hparams, 1, 0, needed_bytes - 2_500_000, MAX_N_CTX).unwrap_err();
-        let needed = needed_bytes as f64 / 1e6;
-        assert!(error.contains(&alloc::format!("256 tokens takes {needed:.1} MB")), "{error}");
-        assert!(error.contains(&alloc::format!("{:.1} MB are free", needed - 2.5)), "{error}");
-        assert!(error.contains("at least 2.5 MB more"), "{error}");
     }
 }

@@ -10,7 +10,7 @@ use engine::quant::TensorType;
 use engine::session::{KvType, memory_required};
 use engine::testing::ChainModel;
 
-use crate::start::RESERVE_BYTES;
+use crate::fit::RESERVE_BYTES;
 use crate::testing::script::{Kind, Script};
 use crate::{Ending, Host, Machine, ModelFile, Options, answer, run};
 
@@ -110,6 +110,14 @@ pub(crate) fn assert_shows(output: &str, text: &str) {
 /// Return `output` with its rows joined, as a sentence was before it was wrapped.
 pub(crate) fn unwrapped(output: &str) -> String {
     output.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Return the largest number of tokens, a multiple of 64, that a context in `kv` of the model in `file` may have in `free_bytes`.
+pub(crate) fn n_ctx_in(free_bytes: u64, file: &[u8], kv: KvType) -> usize {
+    let gguf = Gguf::parse(file).unwrap();
+    let model = Model::load(&gguf).unwrap();
+    let needed_bytes = |n_ctx| memory_required(model.hparams(), n_ctx, kv, 1) + RESERVE_BYTES;
+    (1..).map(|n| n * 64).take_while(|&n_ctx| needed_bytes(n_ctx) <= free_bytes).last().unwrap()
 }
 
 /// Return a model that answers until it is stopped.
@@ -364,7 +372,7 @@ fn too_little_memory_is_told_in_numbers_and_the_machine_stays_up() {
     let file = ChainModel::answers("yes").file();
     let terminal = talk_with_memory(Script::piped("/help\n/exit\n"), &[("chain.gguf", &file)], 3_000_000);
     let output = terminal.output();
-    assert_shows(&unwrapped(output), "chain.gguf: cannot be used: a context of 256 tokens takes ");
+    assert_shows(&unwrapped(output), "chain.gguf: cannot be used: a context of 256 tokens in f16 takes ");
     assert_shows(&unwrapped(output), "3.0 MB are free; give the machine at least ");
     assert_shows(output, ">>> /help\nThe conversation\n  /system [text]");
 
@@ -373,6 +381,28 @@ fn too_little_memory_is_told_in_numbers_and_the_machine_stays_up() {
     let context_bytes = memory_required(model.hparams(), 256, KvType::default(), 1) + RESERVE_BYTES;
     let terminal = talk_with_memory(Script::piped(""), &[("chain.gguf", &file)], context_bytes);
     assert_shows(&unwrapped(terminal.output()), "give the machine at least 0.1 MB more");
+}
+
+#[test]
+fn a_context_that_is_asked_for_in_advance_is_as_large_as_memory_allows() {
+    let file = ChainModel::answers("yes").n_ctx_train(1 << 20).file();
+    let talk = |command_line: &str| {
+        let options = Options::parse(command_line, &[]);
+        let files: [(&str, &[u8]); 1] = [("chain.gguf", &file)];
+        talk_as(Script::piped("/set kv\n"), &files, 10_000_000, bare_metal(), &options).0.output().to_string()
+    };
+    let output = talk("n_ctx=100000");
+    assert_shows(&output, "command line: a context of 100000 tokens in f16 takes ");
+    let [f16, q8_0] = [KvType::F16, KvType::Q8_0].map(|kv| n_ctx_in(10_000_000, &file, kv));
+    assert!(f16 < q8_0, "{f16} and {q8_0}");
+    assert_shows(&output, &format!(" and 10.0 MB are free; {f16} fit, or {q8_0} in q8_0; it has {f16}\n"));
+    assert_shows(&output, &format!(", context {f16} of 1048576\n"));
+    // In eight bits from the start, and not only after one in sixteen was made.
+    let output = talk("n_ctx=100000 kv=q8_0");
+    assert_shows(&output, "command line: a context of 100000 tokens in q8_0 takes ");
+    assert_shows(&output, &format!(", context {q8_0} of 1048576\n"));
+    assert_shows(&output, ">>> /set kv\nkv = q8_0\n");
+    assert!(!talk("n_ctx=2048").contains("command line"));
 }
 
 #[test]

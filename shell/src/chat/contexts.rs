@@ -8,8 +8,7 @@ use engine::session::{KvType, Session, memory_required};
 
 use super::Chat;
 use crate::Machine;
-use crate::start::RESERVE_BYTES;
-use crate::units::megabytes;
+use crate::fit::Room;
 
 impl<'m> Chat<'m> {
     /// Do what `/set arguments` asks for and return the text to show.
@@ -36,7 +35,7 @@ impl<'m> Chat<'m> {
         let workers = machine.workers;
         let was_bytes = memory_required(hparams, was.0, was.1, workers.count());
         self.refuse_where_memory_is_short(wanted, was_bytes)
-            .map_err(|reason| format!("{reason}; it stays at {}", was.0))?;
+            .map_err(|reason| format!("{reason}; it stays at {}, kv {}", was.0, was.1))?;
         let build = |(n_ctx, kv)| -> Result<Session<'m>, String> {
             Session::with_kernels(self.model, workers, n_ctx, kv, machine.kernels)
                 .map_err(|error: Error| error.to_string())
@@ -70,13 +69,12 @@ impl<'m> Chat<'m> {
         (n_ctx, kv): (usize, KvType),
         freed_bytes: u64,
     ) -> Result<(), String> {
-        let context_bytes = memory_required(self.model.hparams(), n_ctx, kv, self.machine.workers.count());
-        let needed_bytes = context_bytes.saturating_add(RESERVE_BYTES);
-        let free_bytes = (self.machine.free_memory)().saturating_add(freed_bytes);
-        if needed_bytes <= free_bytes {
-            return Ok(());
-        }
-        let (needed, free) = (megabytes(needed_bytes), megabytes(free_bytes));
-        Err(format!("a context of {n_ctx} tokens in {kv} takes {needed} of memory and {free} are free"))
+        let room = Room {
+            hparams: self.model.hparams(),
+            n_workers: self.machine.workers.count(),
+            other_bytes: 0,
+            free_bytes: (self.machine.free_memory)().saturating_add(freed_bytes),
+        };
+        if room.fits(n_ctx, kv) { Ok(()) } else { Err(room.refusal(n_ctx, kv)) }
     }
 }

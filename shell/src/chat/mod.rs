@@ -88,7 +88,7 @@ impl<'m> Chat<'m> {
             model,
             tokenizer,
             template,
-            settings: Settings::new(session.n_ctx(), n_ctx_max),
+            settings: Settings::new(session.n_ctx(), session.kv_type(), n_ctx_max),
             session,
             grammar: None,
             conversation: Conversation::default(),

@@ -2,10 +2,13 @@
 //!
 //! Every byte is a token of these models, and ChatML writes 19 beside a first message, 21 beside a further one.
 
+use engine::format::gguf::Gguf;
+use engine::model::Model;
+use engine::session::{KvType, memory_required};
 use engine::testing::ChainModel;
 
 use crate::testing::script::{Kind, Script};
-use crate::tests::{assert_shows, endless, talk, talk_to, talk_with_memory};
+use crate::tests::{assert_shows, endless, n_ctx_in, talk, talk_to, talk_with_memory};
 
 /// Let `typed` be typed to a model that says "yes".
 fn talk_yes(typed: &str) -> String {
@@ -219,11 +222,22 @@ fn a_smaller_context_forgets_what_does_not_fit() {
 #[test]
 fn a_context_for_which_memory_is_short_is_refused_in_numbers() {
     let file = ChainModel::answers("yes").n_ctx_train(1 << 20).file();
-    let script = Script::piped("one\n/set n_ctx 1000000\n/set n_ctx\n/stats\n");
-    let terminal = talk_with_memory(script, &[("chain.gguf", &file)], 9_100_000);
+    let free_bytes = 9_100_000;
+    let script = Script::piped("one\n/set n_ctx 1000000\n/set n_ctx\n/set kv\n/stats\n");
+    let terminal = talk_with_memory(script, &[("chain.gguf", &file)], free_bytes);
     let output = terminal.output();
     assert_shows(output, "a context of 1000000 tokens in f16 takes ");
-    assert_shows(output, " MB are free; it stays at 2048\n\n>>> /set n_ctx\nn_ctx = 2048\n");
+    // The one that is there is given up for it.
+    let gguf = Gguf::parse(&file).unwrap();
+    let there_bytes = memory_required(Model::load(&gguf).unwrap().hparams(), 2048, KvType::F16, 1);
+    let [f16, q8_0] = [KvType::F16, KvType::Q8_0].map(|kv| n_ctx_in(free_bytes + there_bytes, &file, kv));
+    assert!(2048 < f16 && f16 < q8_0, "{f16} and {q8_0}");
+    let would_fit = format!("{f16} fit, or {q8_0} in q8_0");
+    assert_shows(
+        output,
+        &format!(" MB are free; {would_fit}; it stays at 2048, kv f16\n\n>>> /set n_ctx\nn_ctx = 2048\n"),
+    );
+    assert_shows(output, ">>> /set kv\nkv = f16\n");
     assert_shows(output, ">>> /stats\nprefill: 22 tokens");
     assert_shows(output, "context: 25 of 2048");
 }

@@ -6,7 +6,7 @@ use engine::session::{KvType, memory_required};
 use engine::testing::ChainModel;
 use engine::tokenizer;
 
-use crate::start::RESERVE_BYTES;
+use crate::fit::RESERVE_BYTES;
 use crate::testing::script::{Kind, Script};
 use crate::tests::{assert_shows, bare_metal, talk, talk_as, unwrapped};
 use crate::{Ending, Options};
@@ -250,7 +250,10 @@ fn a_model_that_needs_more_memory_than_is_free_is_marked_and_not_the_default() {
     assert_shows(script.output(), "✗  1 chain ");
     assert_shows(script.output(), "✓  2 chain ");
     assert_shows(script.output(), "Which model? [2] 1\n");
-    assert_shows(&unwrapped(script.output()), "✗ large.gguf: cannot be used: a context of 256 tokens takes");
+    assert_shows(
+        &unwrapped(script.output()),
+        "✗ large.gguf: cannot be used: a context of 256 tokens in f16 takes",
+    );
 }
 
 #[test]

@@ -95,10 +95,15 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> + Clone {
     SETTINGS.iter().map(|setting| setting.name)
 }
 
+/// Return the type of a context that is called `name`.
+pub(crate) fn kv_type(name: &str) -> Option<KvType> {
+    KvType::ALL.into_iter().find(|kv| kv.to_string() == name)
+}
+
 impl Settings {
     /// Return the settings of models that ask for no others, llama.cpp's (`common_params_sampling`), with a context of
-    /// `n_ctx` tokens of at most `n_ctx_max`.
-    pub(crate) fn new(n_ctx: usize, n_ctx_max: usize) -> Self {
+    /// `n_ctx` tokens of at most `n_ctx_max` in `kv`.
+    pub(crate) fn new(n_ctx: usize, kv: KvType, n_ctx_max: usize) -> Self {
         let sampler = SamplerParams {
             temperature: 0.8,
             top_k: 40,
@@ -106,16 +111,7 @@ impl Settings {
             min_p: 0.05,
             ..SamplerParams::default()
         };
-        Self {
-            sampler,
-            seed: None,
-            max_tokens: 512,
-            stop: Vec::new(),
-            n_ctx,
-            kv: KvType::default(),
-            looks_up: false,
-            n_ctx_max,
-        }
+        Self { sampler, seed: None, max_tokens: 512, stop: Vec::new(), n_ctx, kv, looks_up: false, n_ctx_max }
     }
 
     /// Return the longest answer, in tokens.
@@ -222,7 +218,7 @@ impl Settings {
             Key::Stop => self.stop = texts(text)?,
             Key::NCtx => self.n_ctx = number(text, self.n_ctx_min()..=self.n_ctx_max)?,
             Key::Kv => {
-                self.kv = KvType::ALL.into_iter().find(|kv| kv.to_string() == text)?;
+                self.kv = kv_type(text)?;
             }
             Key::Speculative => {
                 self.looks_up = match text {
@@ -244,7 +240,7 @@ mod tests {
     use super::{SETTINGS, Settings};
 
     fn settings() -> Settings {
-        Settings::new(2048, 8192)
+        Settings::new(2048, KvType::default(), 8192)
     }
 
     #[test]

@@ -83,8 +83,10 @@ fn start(entry_tsc: u64, read_boot_info: impl FnOnce() -> BootInfo) -> ! {
         set_baud_rate(serial, baud);
     }
 
+    selftest::overflow_boot_stack(&boot, "early-stack-overflow");
     // SAFETY: the loader describes this machine, and is done with it.
     let mut memory = unsafe { Memory::take_over(&boot, &clock) };
+    selftest::overflow_boot_stack(&boot, "boot-stack-overflow");
     if !clock.is_measured() {
         clock = clock.measured(hpet::rate(boot.rsdp, &mut memory));
         log::begin(&clock);

@@ -41,11 +41,21 @@ pub(crate) fn run(name: &str, boot: &BootInfo, cores: &Cores, clock: &Tsc, conso
             writeln!(
                 console,
                 "selftest={name} is not known; there are: cpu, cores, page-fault, ap-fault, stack-overflow, \
-                 double-fault, oom, hang, write-text, write-text-as-data, write-model, execute-heap"
+                 early-stack-overflow, boot-stack-overflow, double-fault, oom, hang, write-text, write-text-as-data, \
+                 write-model, execute-heap"
             )
         }
     };
     debug_assert!(result.is_ok(), "the console cannot fail");
+}
+
+/// Use up the boot's stack if the self-test `name` is asked for.
+pub(crate) fn overflow_boot_stack(boot: &BootInfo, name: &str) {
+    if boot.option("selftest") == Some(name) {
+        step::begin(format_args!("selftest={name}"));
+        let result = stack_overflow(0);
+        debug_assert!(result.is_ok(), "nothing is written");
+    }
 }
 
 /// Compute with the vector instructions that the engine lives by. An accelerator that says it has them but cannot run them stops here.

@@ -11,13 +11,15 @@ use core::arch::{global_asm, naked_asm};
 
 use crate::{boot, start};
 
-/// The stack until the guarded one is mapped: no page below it would tell that it is full. Boot information, memory and devices are
-/// moved by value there, some 100 KB in one function, so it is several times that.
+/// The stack until the one in our own page tables is mapped. Boot information, memory and devices are moved by value there, some 100 KB
+/// in one function, so it is several times that. The page below it is in no segment (linker.ld), so that no page tables map it: not
+/// Limine's, not those below, and not ours.
 const BOOT_STACK_BYTES: usize = 512 * 1024;
 
 #[repr(C, align(4096))]
 struct BootStack([u8; BOOT_STACK_BYTES]);
 
+#[unsafe(link_section = ".bss.boot_stack")]
 static mut BOOT_STACK: BootStack = BootStack([0; BOOT_STACK_BYTES]);
 
 /// Limine's door: the ELF entry point.
@@ -126,7 +128,8 @@ pub(super) unsafe extern "C" fn enable_vector_units() {
 // The PVH door. Everything before paging is addressed physically: symbol - KERNEL_BASE.
 //
 // The page tables map the first 4 GiB in 2 MiB pages three times: at 0 for the instructions around the switch, at the direct map's
-// address for reading the loader's structures, and at KERNEL_BASE (its first 1 GiB) for the kernel itself.
+// address for reading the loader's structures, and at KERNEL_BASE (its first 1 GiB) for the kernel itself; there, the image has pages
+// of 4 KiB, of which the one below the boot's stack is taken out.
 global_asm!(
     ".pushsection .note.Xen, \"a\", @note",
     ".align 4",
@@ -151,8 +154,23 @@ global_asm!(
     ".fill 508, 8, 0",
     "pvh_pdpt_kernel:",
     ".fill 510, 8, 0",
-    ".quad pvh_pd - {base} + 3",
+    ".quad pvh_pd_kernel - {base} + 3",
     ".quad 0",
+    "pvh_pd_kernel:",
+    ".quad 0x83",
+    ".quad pvh_pt - {base} + 0x0003",
+    ".quad pvh_pt - {base} + 0x1003",
+    ".set page, 0x600000",
+    ".rept 509",
+    ".quad page + 0x83",
+    ".set page, page + 0x200000",
+    ".endr",
+    "pvh_pt:", // from KERNEL_PHYSICAL on
+    ".set page, 0x200000",
+    ".rept 1024",
+    ".quad page + 3",
+    ".set page, page + 0x1000",
+    ".endr",
     "pvh_pd:",
     ".set page, 0",
     ".rept 2048",
@@ -173,6 +191,9 @@ global_asm!(
     "cli",
     "cld",
     "lgdt [pvh_gdt_pointer - {base}]",
+    "mov eax, offset boot_stack_guard - {base}",
+    "shr eax, 12 - 3", // an entry of 8 bytes for each page
+    "mov dword ptr [eax + pvh_pt - {base} - (0x200000 >> 9)], 0",
     "mov eax, cr4",
     "or eax, 1 << 5", // PAE
     "mov cr4, eax",

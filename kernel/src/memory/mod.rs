@@ -8,7 +8,7 @@
 //! | [`HEAP`] | everything free, gathered page by page into one range |
 //! | [`STACKS`] | stacks, each with an unmapped page below it |
 //! | [`DEVICES`] | device registers, uncached; the framebuffer, write-combining |
-//! | [`KERNEL_BASE`] | the kernel's image: text R-X, rodata R--, data RW-, the functions' names R-- |
+//! | [`KERNEL_BASE`] | the kernel's image: text R-X, rodata R--, an unmapped page, the boot's stack and data RW-, the functions' names R-- |
 //!
 //! Nothing is mapped in the lower half, so a null pointer and its neighbours fault. All of this is built once at boot; then
 //! [`Memory`] is given up and only the heap changes.
@@ -181,9 +181,10 @@ pub(crate) fn page_offset(address: u64) -> usize {
     (address % PAGE_BYTES) as usize
 }
 
-/// Return whether an address that is not mapped lies below a stack: nothing else is missing in that part of the address space.
+/// Return whether an address that is not mapped lies below a stack: nothing else is missing in that part of the address space, nor
+/// in the image.
 pub(crate) fn is_stack_guard(address: u64) -> bool {
-    (STACKS..DEVICES).contains(&address)
+    (STACKS..DEVICES).contains(&address) || paging::boot_stack_guard_page().contains(&address)
 }
 
 /// Return physical memory as bytes, in the direct map.

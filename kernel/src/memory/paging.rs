@@ -43,7 +43,7 @@ const IA32_PAT: u32 = 0x277;
 unsafe extern "C" {
     static image_start: u8;
     static rodata_start: u8;
-    static data_start: u8;
+    static boot_stack_guard: u8;
     static names_start: u8;
 }
 
@@ -181,13 +181,14 @@ impl AddressSpace {
 
     /// Map the kernel's image where it is linked.
     fn map_image(&mut self, boot: &BootInfo, frames: &mut Frames) {
-        let [start, rodata, data, names] =
-            [&raw const image_start, &raw const rodata_start, &raw const data_start, &raw const names_start]
+        let [start, rodata, names] =
+            [&raw const image_start, &raw const rodata_start, &raw const names_start]
                 .map(|symbol| symbol as u64);
+        let guard = boot_stack_guard_page();
         let segments = [
             (start..rodata, TEXT),
-            (rodata..data, RODATA),
-            (data..names, DATA),
+            (rodata..guard.start, RODATA),
+            (guard.end..names, DATA),
             (symbols::table_range(), RODATA),
         ];
         for (segment, flags) in segments {
@@ -261,6 +262,12 @@ where
 /// Let this core look at the page tables anew.
 pub(crate) fn forget_translations() {
     tlb::flush_all();
+}
+
+/// Return the page below the boot's stack, which is not mapped.
+pub(super) fn boot_stack_guard_page() -> Range<u64> {
+    let start = &raw const boot_stack_guard as u64;
+    start..start + PAGE_BYTES
 }
 
 /// Return the physical addresses of the kernel's image.

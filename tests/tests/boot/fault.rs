@@ -1,9 +1,9 @@
 //! What the kernel does when it goes wrong: one report for each failure, which names it, the function and its callers, and an exit
 //! status that tells which failure it was. And that the processor can do what the engine needs.
 
-use boot_tests::{Guest, machine, pvh, pvh_with, workspace};
+use boot_tests::{Guest, iso, machine, pvh, pvh_with, workspace};
 use regex::Regex;
-use tools::qemu::Failure;
+use tools::qemu::{Boot, Failure, Medium};
 
 /// Return the report of the self-test `name`, and check that the machine ends as after `failure`.
 #[track_caller]
@@ -47,6 +47,27 @@ fn a_stack_overflow_is_told_from_other_page_faults() {
         &report,
         r"^exception 14: page fault at 0x\w+ in bootlm_kernel::selftest::stack_overflow \+ 0x",
     );
+}
+
+/// On the boot's stack, first in the loader's page tables, then in the kernel's own.
+#[test]
+fn an_overflow_of_the_boot_stack_is_told_in_whoevers_page_tables() {
+    let overflowed =
+        Regex::new(r"^exception 14: page fault at 0x\w+ in bootlm_kernel::selftest::stack_overflow \+ 0x")
+            .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["early-stack-overflow", "boot-stack-overflow"] {
+        let words = format!("selftest={name}");
+        let image = iso(dir.path(), &words, &[], "overflow of the boot stack by Limine");
+        let by_limine = image.map(|image| Boot::Image { image, medium: Medium::Cd, ovmf: None });
+        for boot in [Some(pvh_with(&words)), by_limine].into_iter().flatten() {
+            let (said, status) = Guest::boot(&machine(boot)).end();
+            let (_, report) = said.split_once("*** ").unwrap_or_else(|| panic!("{name}: {said}"));
+            assert!(overflowed.is_match(report) && report.contains(": a stack has overflowed\n"), "{report}");
+            assert!(report.contains(&format!("\nstep: {words}\n")), "{report}");
+            assert_eq!(status, Failure::StackOverflow.status(), "{name}");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The products of a matrix that lies in the processor's caches, with one token (decode) and with 64 (prefill): every type of
-//! weights on every instruction set that the processor runs, rows interleaved where that set wants them so.
+//! The products of a matrix that lies in the processor's caches, with one token (decode), with 64 and with 512 (prefill): every type
+//! of weights on every instruction set that the processor runs, rows interleaved where that set wants them so.
 //!
 //! `cargo bench -p engine -- AVX2/Q4_0` times some of them.
 
@@ -33,7 +33,7 @@ fn products(criterion: &mut Criterion) {
     for kernels in Isa::ALL.into_iter().filter_map(Kernels::of) {
         for kind in KINDS {
             let mut group = criterion.benchmark_group(format!("{}/{kind}", kernels.isa()));
-            for n_tokens in [1, 64] {
+            for n_tokens in [1, 64, 512] {
                 group.throughput(Throughput::Elements((2 * N_IN * N_OUT * n_tokens) as u64));
                 group.bench_function(format!("{n_tokens}"), |bencher| {
                     // A scale of 0.07 wherever a block has it; what is multiplied does not matter to the time.

@@ -172,7 +172,7 @@ fn logits(file: &[u8], kernels: &'static Kernels) -> Vec<f32> {
 /// Return the tables that this processor runs, saying which are left out.
 fn kernels() -> Vec<&'static Kernels> {
     let mut tables = Vec::new();
-    for isa in [Isa::Generic, Isa::GenericEmulated, Isa::Avx2, Isa::Avx2Emulated] {
+    for isa in [Isa::Generic, Isa::GenericEmulated, Isa::Avx2, Isa::Avx512, Isa::Avx2Emulated] {
         match Kernels::of(isa) {
             Some(kernels) => tables.push(kernels),
             None => println!("SKIPPED: this processor does not run {isa}"),

@@ -120,11 +120,19 @@ fn defined(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize) -> Vec<(
 #[test]
 fn products_agree_whatever_the_type_and_the_instruction_set() {
     let mut rng = Pcg32::seed_from_u64(1);
-    // Row counts on both sides of multiples of sixteen; widths in super-blocks, more than are spread at a time among them,
-    // and than a panel of floats holds.
-    for (n_rows, width, n_tokens) in
-        [(1, 1, 1), (7, 3, 2), (8, 7, 1), (17, 2, 3), (31, 1, 4), (65, 13, 1), (6, 9, 10)]
-    {
+    // Row counts on both sides of multiples of eight and of sixteen; widths in super-blocks, more than are spread at a time among
+    // them, and than a panel of floats holds; tokens with and without a whole tile.
+    for (n_rows, width, n_tokens) in [
+        (1, 1, 1),
+        (7, 3, 2),
+        (8, 7, 1),
+        (17, 2, 3),
+        (31, 1, 4),
+        (65, 13, 1),
+        (6, 9, 10),
+        (41, 3, 17),
+        (50, 2, 8),
+    ] {
         for kind in TensorType::ALL {
             // Floats come in any width, older blocks in multiples of 32.
             for n_in in [width * kind.block_len(), width * QK_K, width * QK_K + kind.block_len() % QK_K] {

@@ -139,6 +139,8 @@ pub(super) const AVX_VNNI: Kernels = Kernels {
 pub(super) const AVX512: Kernels = Kernels {
     isa: Isa::Avx512,
     // SAFETY: the table is handed out only where `has_avx512`, which is all that this function needs.
+    mul_mat: |kind, w, x, n_in, out| unsafe { avx512::mul_mat(kind, w, x, n_in, out) },
+    // SAFETY: as above.
     mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
         avx512::mul_mat_interleaved(kind, w, x, n_in, rows, out)
     },

@@ -4,10 +4,8 @@ use core::arch::x86_64::*;
 
 use super::super::avx2;
 use super::super::products::{self, Steps};
+use super::vectors::{LANES, load_f32, store_f32};
 use crate::cpu::attention::{Found, KeysValues, Queries};
-
-/// Floats in a vector.
-const LANES: usize = 16;
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(in crate::cpu::x86_64) fn attend(
@@ -29,10 +27,8 @@ fn add_products(a: &[f32], a_width: usize, b: &[f32], width: usize, out: &mut [f
     }
     let steps = Steps {
         zero: _mm512_setzero_ps(),
-        // SAFETY: the array has the 64 bytes that are read, and any alignment will do.
-        load: |x: &[f32; LANES]| unsafe { _mm512_loadu_ps(x.as_ptr()) },
-        // SAFETY: the array has the 64 bytes that are written, and any alignment will do.
-        store: |x: &mut [f32; LANES], v| unsafe { _mm512_storeu_ps(x.as_mut_ptr(), v) },
+        load: |x: &[f32; LANES]| load_f32(x),
+        store: |x: &mut [f32; LANES], v| store_f32(x, v),
         add: |factor, v, sum| _mm512_fmadd_ps(_mm512_set1_ps(factor), v, sum),
     };
     products::add::<_, LANES, 4>(a, a_width, b, width, out, &steps);

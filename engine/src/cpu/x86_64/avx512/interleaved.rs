@@ -16,6 +16,7 @@ use super::unpack::{
     HalfScales, Scale, ScaleAndMinimum, Unpacked, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k,
     unpack_q5_0, unpack_q5_1, unpack_q5_k, unpack_q6_k, unpack_q8_0,
 };
+use super::vectors::store_f32;
 use crate::cpu::generic;
 use crate::quant::{BlockQ8_1, QK, ROWS, TensorType};
 
@@ -260,8 +261,7 @@ fn dot<const G: usize, const T: usize, const HALVES: bool>(
 #[inline]
 fn to_array(v: __m512) -> [f32; ROWS] {
     let mut out = [0.0; ROWS];
-    // SAFETY: the array has the 64 bytes that are written, and any alignment will do.
-    unsafe { _mm512_storeu_ps(out.as_mut_ptr(), v) };
+    store_f32(&mut out, v);
     out
 }
 

@@ -6,6 +6,7 @@ use core::arch::x86_64::*;
 use core::array;
 
 use super::super::woven::{FromMinimum, Lanes, Scaled, SuperBlock, SuperBlockQ6};
+use super::vectors::load_f16_le;
 use crate::quant::{F16, IQ4_NL_VALUES, ROWS};
 
 /// 32 weights of each row: vector `i` has weights `4 * i` to `4 * i + 3`.
@@ -37,7 +38,7 @@ pub(super) fn unpack_q8_0(w: &Scaled<8>) -> Unpacked<Scale> {
     let offset = _mm512_set1_epi8(-128);
     Unpacked {
         q: array::from_fn(|i| _mm512_xor_si512(load(&w.qs[i]), offset)),
-        scales: Scale(load_f16(&w.d)),
+        scales: Scale(load_f16_le(&w.d)),
     }
 }
 
@@ -48,14 +49,17 @@ pub(super) fn unpack_iq4_nl(w: &Scaled<4>) -> Unpacked<Scale> {
     let table = u128::from_le_bytes(IQ4_NL_VALUES.map(|value| value as u8 ^ 0x80));
     let (low, high) = (table as i64, (table >> 64) as i64);
     let table = _mm512_set_epi64(high, low, high, low, high, low, high, low);
-    Unpacked { q: low_and_high(&w.qs).map(|q| _mm512_shuffle_epi8(table, q)), scales: Scale(load_f16(&w.d)) }
+    Unpacked {
+        q: low_and_high(&w.qs).map(|q| _mm512_shuffle_epi8(table, q)),
+        scales: Scale(load_f16_le(&w.d)),
+    }
 }
 
 /// The offset is 8.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
 pub(super) fn unpack_q4_0(w: &Scaled<4>) -> Unpacked<Scale> {
-    Unpacked { q: low_and_high(&w.qs), scales: Scale(load_f16(&w.d)) }
+    Unpacked { q: low_and_high(&w.qs), scales: Scale(load_f16_le(&w.d)) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -68,7 +72,7 @@ pub(super) fn unpack_q4_1(w: &FromMinimum<4>) -> Unpacked<ScaleAndMinimum> {
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
 pub(super) fn unpack_q5_0(w: &Scaled<5>) -> Unpacked<Scale> {
-    Unpacked { q: with_fifth_bits(&w.qs), scales: Scale(load_f16(&w.d)) }
+    Unpacked { q: with_fifth_bits(&w.qs), scales: Scale(load_f16_le(&w.d)) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -105,7 +109,7 @@ pub(super) fn unpack_q6_k(w: &SuperBlockQ6, i: usize) -> Unpacked<HalfScales> {
     let turn = _mm512_set1_epi32((4 - 2 * i as i32).rem_euclid(32));
     let q = array::from_fn(|k| merge::<0x30>(_mm512_rolv_epi32(load(&w.qh[half][k]), turn), low[k]));
     let scales = load(&w.scales[2 * half + i / 2]);
-    let d = load_f16(&w.d);
+    let d = load_f16_le(&w.d);
     let scaled = |byte: usize| {
         // Up to the top of the lane, and down with the sign.
         let up = _mm512_sll_epi32(scales, _mm_cvtsi64_si128(24 - 8 * byte as i64));
@@ -117,7 +121,7 @@ pub(super) fn unpack_q6_k(w: &SuperBlockQ6, i: usize) -> Unpacked<HalfScales> {
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn scale_and_minimum(d: &[F16; ROWS], m: &[F16; ROWS]) -> ScaleAndMinimum {
-    ScaleAndMinimum { d: load_f16(d), m: load_f16(m) }
+    ScaleAndMinimum { d: load_f16_le(d), m: load_f16_le(m) }
 }
 
 /// Return the scale and the minimum of 32 weights of a super-block.
@@ -137,8 +141,11 @@ fn scale_and_offset<const N: usize>(w: &SuperBlock<N>, i: usize) -> ScaleAndMini
     let shift = _mm_cvtsi64_si128(8 * (i as i64 % 4));
     let number =
         |bytes| _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srl_epi32(bytes, shift), _mm512_set1_epi32(0x3f)));
-    let m = _mm512_sub_ps(_mm512_setzero_ps(), load_f16(&w.m));
-    ScaleAndMinimum { d: _mm512_mul_ps(load_f16(&w.d), number(scales)), m: _mm512_mul_ps(m, number(offsets)) }
+    let m = _mm512_sub_ps(_mm512_setzero_ps(), load_f16_le(&w.m));
+    ScaleAndMinimum {
+        d: _mm512_mul_ps(load_f16_le(&w.d), number(scales)),
+        m: _mm512_mul_ps(m, number(offsets)),
+    }
 }
 
 /// Return `others` with the bits `MASK` of each byte of `bits`.
@@ -192,12 +199,4 @@ fn with_fifth_bits(packed: &[Lanes; 5]) -> [__m512i; 8] {
 fn load(lanes: &Lanes) -> __m512i {
     // SAFETY: the array has the 64 bytes that are read, and any alignment will do.
     unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
-}
-
-/// Return numbers as floats.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn load_f16(numbers: &[F16; ROWS]) -> __m512 {
-    // SAFETY: the array has the 32 bytes that are read, and any alignment will do; x86 is little-endian.
-    _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(numbers.as_ptr().cast()) })
 }

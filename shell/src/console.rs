@@ -96,7 +96,16 @@ impl<'t> Console<'t> {
 
     /// Wait for the next byte; `None` when the input has ended for good.
     pub(crate) fn read(&mut self) -> Option<u8> {
-        self.typed_ahead.pop_front().or_else(|| self.terminal.read())
+        self.take_typed_ahead().or_else(|| self.terminal.read())
+    }
+
+    /// Return the first byte of what was typed ahead. When it was the last, nothing of them stays in memory.
+    fn take_typed_ahead(&mut self) -> Option<u8> {
+        let byte = self.typed_ahead.pop_front();
+        if self.typed_ahead.is_empty() {
+            self.typed_ahead = VecDeque::new();
+        }
+        byte
     }
 
     /// Let `typed` be what is read next.
@@ -109,7 +118,7 @@ impl<'t> Console<'t> {
     /// Wait for the next byte until `clock` shows `until_ns`. What was typed by now comes even when that is long ago.
     pub(crate) fn read_until(&mut self, clock: &dyn Clock, until_ns: u64) -> Awaited {
         loop {
-            if let Some(byte) = self.typed_ahead.pop_front().or_else(|| self.terminal.try_read()) {
+            if let Some(byte) = self.take_typed_ahead().or_else(|| self.terminal.try_read()) {
                 return Awaited::Byte(byte);
             }
             if clock.now_ns() >= until_ns {
@@ -128,7 +137,7 @@ impl<'t> Console<'t> {
         while self.typed_ahead.len() < MAX_TYPED_AHEAD_BYTES {
             match self.terminal.try_read() {
                 Some(CTRL_C) => {
-                    self.typed_ahead.clear();
+                    self.typed_ahead = VecDeque::new();
                     return true;
                 }
                 Some(byte) => self.typed_ahead.push_back(byte),
@@ -172,6 +181,20 @@ mod tests {
         assert_eq!(console.read(), Some(b'x'));
         drop(console);
         assert_eq!(script.try_read(), Some(b'y'));
+    }
+
+    #[test]
+    fn keeps_no_memory_of_what_was_typed_ahead() {
+        let mut script = Script::piped("ab");
+        let mut console = Console::new(&mut script);
+        assert!(!console.interrupted());
+        assert_eq!([console.read(), console.read()], [Some(b'a'), Some(b'b')]);
+        assert_eq!(console.typed_ahead.capacity(), 0);
+
+        let mut script = Script::piped("ab\x03");
+        let mut console = Console::new(&mut script);
+        assert!(console.interrupted());
+        assert_eq!(console.typed_ahead.capacity(), 0);
     }
 
     #[test]

@@ -53,8 +53,9 @@ impl LineEditor {
         Self { words, ..Self::default() }
     }
 
-    /// Forget all that was entered and cut out.
+    /// Forget all that was entered and cut out, between two lines.
     pub(crate) fn forget(&mut self) {
+        self.view.let_go();
         (self.history, self.text, self.search) = (History::default(), Text::default(), None);
     }
 

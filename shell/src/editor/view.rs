@@ -132,6 +132,11 @@ impl View {
         console.print("\n");
     }
 
+    /// Keep no memory of what was shown, once it was shown for the last time.
+    pub(super) fn let_go(&mut self) {
+        (self.shown, self.out) = (VecDeque::new(), String::new());
+    }
+
     /// Clear the screen; what was shown moves to its top.
     pub(super) fn clear_screen(&mut self, console: &Console) {
         if self.has_screen {

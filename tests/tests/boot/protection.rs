@@ -51,7 +51,13 @@ fn nothing_that_was_said_is_in_memory_after_clear() {
     let dir = tempfile::tempdir().unwrap();
     let mut guest = Guest::boot(&machine(builtin_with("max_tokens=8", dir.path())));
     guest.prompt();
-    guest.ask(SECRET);
+    // While the machine answers something else.
+    guest.ask("/set max_tokens 100");
+    guest.send("ROMEO:\r");
+    guest.expect("\n");
+    guest.send(&format!("{SECRET}\r"));
+    guest.prompt();
+    guest.prompt();
     assert!(memory_has(&mut guest, SECRET, dir.path()), "the test looks in the wrong place");
     // The monitor has left a row behind, so that the typed line is not the first.
     guest.send("/clear\r");

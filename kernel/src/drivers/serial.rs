@@ -9,12 +9,12 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use arrayvec::ArrayVec;
 use uart_16550::backend::Backend;
 use uart_16550::spec::FIFO_SIZE;
-use uart_16550::spec::registers::{IER, LSR, MCR, offsets};
+use uart_16550::spec::registers::{IER, LSR, offsets};
 use uart_16550::{BaudRate, Config, InitError, Uart16550};
 use x86_64::instructions::port::Port;
 
 use crate::arch::apic::Apic;
-use crate::arch::pic;
+use crate::arch::{features, pic};
 
 /// The serial line to a person.
 pub(crate) struct Serial {
@@ -145,7 +145,8 @@ impl fmt::Write for Serial {
 /// The registers of a port.
 ///
 /// Setting the port up discards what it has received. But input that is piped into a virtual machine begins with the machine, so
-/// what came too early is kept here.
+/// what came too early is kept here. More of it comes as soon as that is read, and switching the queue on would discard it; as a hypervisor
+/// holds the sender back where there is no queue, it then stays as it was found.
 #[derive(Debug)]
 struct Com {
     base: u16,
@@ -171,21 +172,6 @@ impl Com {
             }
         }
     }
-
-    /// Write the queue's control register, which empties the queue, and lose nothing by it.
-    ///
-    /// In loopback mode a read does not make QEMU fill the queue again. What it holds back then, it brings with the first read
-    /// after the loopback; with nothing to read, nothing would ever come.
-    fn reset_queue(&mut self, control: u8) {
-        // SAFETY: these registers are three of the port's 8; reading an empty queue does nothing on a real port.
-        unsafe {
-            self.register(offsets::MCR as u8).write(MCR::LOOP_BACK.bits());
-            self.keep_pending();
-            self.register(offsets::FCR as u8).write(control);
-            self.register(offsets::MCR as u8).write(0);
-            self.register(offsets::DATA as u8).read();
-        }
-    }
 }
 
 impl Backend for Com {
@@ -201,10 +187,12 @@ impl Backend for Com {
 
     unsafe fn write(&mut self, offset: u8, value: u8) {
         if self.keep_input && offset == offsets::FCR as u8 {
-            self.reset_queue(value);
-        } else {
-            // SAFETY: the caller keeps to the port's 8 registers.
-            unsafe { self.register(offset).write(value) };
+            self.keep_pending();
+            if features::hypervisor() && !self.kept.is_empty() {
+                return;
+            }
         }
+        // SAFETY: the caller keeps to the port's 8 registers.
+        unsafe { self.register(offset).write(value) };
     }
 }

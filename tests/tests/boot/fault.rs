@@ -86,6 +86,14 @@ fn the_end_of_the_memory_says_how_much_was_asked_for() {
     assert_matches(&report, r"(?s)called by:\n.* in alloc::\S+ \+ 0x.* in bootlm_kernel::main \+ 0x");
 }
 
+#[test]
+fn a_panic_says_what_is_wrong_and_where() {
+    // On a machine of one core.
+    let report = report("ap-fault", Failure::Panic);
+    assert_matches(&report, r"^panicked at kernel/src/selftest.rs:\d+:\d+:\n.* this machine has 1\n");
+    assert_matches(&report, r"\ncalled by:\n(?s:.*) in bootlm_kernel::main \+ 0x\w+\n");
+}
+
 /// Type a command of QEMU's monitor to a machine that waits with the built-in model, and return its report and status.
 fn report_after(monitor_command: &str) -> (String, i32) {
     let dir = tempfile::tempdir().unwrap();
@@ -102,7 +110,7 @@ fn report_after(monitor_command: &str) -> (String, i32) {
 #[test]
 fn a_non_maskable_interrupt_says_what_the_machine_was_at() {
     let (report, status) = report_after("nmi");
-    assert_matches(&report, r"^exception 2: non-maskable interrupt at 0x\w+ in ");
+    assert_matches(&report, r"^exception 2: non-maskable interrupt at 0x\w+ in <?bootlm_kernel::");
     assert_matches(&report, r"\nstep: builtin.gguf: waiting for a person\n");
     assert_eq!(status, Failure::NonMaskableInterrupt.status());
 }
@@ -111,7 +119,7 @@ fn a_non_maskable_interrupt_says_what_the_machine_was_at() {
 fn a_machine_check_shows_what_the_processor_found() {
     // Bank 2: valid, uncorrected, enabled, with an address, the state of the processor lost.
     let (report, status) = report_after("mce 0 2 0xb600000000000134 0x4 0xabcd000 0");
-    assert_matches(&report, r"^exception 18: machine check at 0x\w+ in ");
+    assert_matches(&report, r"^exception 18: machine check at 0x\w+ in <?bootlm_kernel::");
     assert_matches(&report, r"\nbank 2: status 0xb600000000000134, address 0xabcd000\n");
     assert_eq!(status, Failure::MachineCheck.status());
 }

@@ -125,7 +125,8 @@ fn memory(scene: &mut Scene<'_, '_, '_>, _: &str) -> Outcome {
         writeln!(console, "kv_cache   {:>9}  keys and values of {n_ctx} tokens", bytes(kv_cache_bytes));
         writeln!(console, "scratch    {:>9}  what a forward pass writes on", bytes(scratch_bytes));
     }
-    writeln!(scene.console, "free       {:>9}", bytes((scene.machine.free_memory)()));
+    let free_bytes = (scene.machine.free_memory)();
+    writeln!(scene.console, "free       {:>9}  {free_bytes} bytes", bytes(free_bytes));
     if let Host::BareMetal { memory, .. } = scene.machine.host {
         let parts: Vec<_> = memory.iter().map(|(what, bytes)| format!("{bytes} {what}")).collect();
         let sum: u64 = memory.iter().map(|(_, bytes)| bytes).sum();
@@ -217,7 +218,7 @@ mod tests {
         assert_shows(&output, "\nscratch    ");
         assert_shows(
             &output,
-            "\nfree         1.07 GB\nevery byte: 1000000 image + 3999000000 heap = 4000000000\n",
+            "\nfree         1.07 GB  1073741824 bytes\nevery byte: 1000000 image + 3999000000 heap = 4000000000\n",
         );
     }
 

@@ -156,6 +156,7 @@ fn key(character: char) -> Result<String> {
         '\n' => "ret".into(),
         ' ' => "spc".into(),
         ',' => "comma".into(),
+        ':' => "shift-semicolon".into(),
         '.' => "dot".into(),
         '/' => "slash".into(),
         '?' => "shift-slash".into(),

@@ -3,6 +3,7 @@
 #: make run         boot it in QEMU and talk to it; does all of its own set-up
 #: make test        check and test everything, the same way
 #: make test-matrix boot every kind of machine, and write what came of it into docs/HARDWARE.md
+#: make test-endurance  say 10,000 random things to one machine; nothing is lost by it (half an hour)
 #: make memcheck    run the engine's tests under valgrind, and under Miri where it is
 #: make iso         write an ISO that boots by BIOS and by UEFI
 #: make usb         write the image of a USB stick, which does so too (docs/HARDWARE.md)
@@ -109,7 +110,11 @@ test: lint kernel models
 
 .PHONY: test-matrix
 test-matrix: kernel
-	cargo test --package boot-tests --test matrix -- --include-ignored --nocapture
+	cargo test --package boot-tests --test matrix -- --ignored --nocapture
+
+.PHONY: test-endurance
+test-endurance: kernel
+	cargo test --package boot-tests --test endurance -- --ignored --nocapture
 
 .PHONY: memcheck
 memcheck:

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use arrayvec::ArrayVec;
 use spin::Mutex;
 
-use crate::cpu::Kernels;
+use crate::cpu::{FEW_TOKENS, Kernels};
 use crate::model::{Linear, N_BATCH};
 use crate::platform::Workers;
 use crate::quant::{Activations, BlockQ8_1, QK};
@@ -90,7 +90,10 @@ impl Cores<'_> {
             false => &mut [],
         };
         if !quants.is_empty() {
-            self.kernels.quantize_q8_1(x, quants);
+            let n_in = x.len() / n_tokens;
+            self.for_each_row(quants, n_in / QK, &|tokens, quants| {
+                self.kernels.quantize_q8_1(&x[tokens.start * n_in..tokens.end * n_in], quants);
+            });
         }
         let x = Activations { floats: x, quants };
 
@@ -114,33 +117,39 @@ impl Cores<'_> {
                 }
             }
         }
-        let next = AtomicUsize::new(0);
-        self.workers.run(&|_| {
-            while let Some(share) = shares.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let mut parts = share.lock();
-                for Part { linear, rows, out } in parts.iter_mut() {
-                    if rows.start < rows.end {
-                        linear.apply(self.kernels, rows.clone(), x, out);
+        let n_taken = [const { AtomicUsize::new(0) }; MAX_CORES];
+        self.workers.run(&|core| {
+            // Shares of its own come first: what it writes there, it wrote in the layer before, and no other core has it in its
+            // cache. Then it helps the others.
+            for owner in (0..n_cores).cycle().skip(core).take(n_cores) {
+                let shares = &shares[share(n_shares, owner, n_cores)];
+                while let Some(share) = shares.get(n_taken[owner].fetch_add(1, Ordering::Relaxed)) {
+                    let mut parts = share.lock();
+                    for Part { linear, rows, out } in parts.iter_mut() {
+                        if rows.start < rows.end {
+                            linear.apply(self.kernels, rows.clone(), x, out);
+                        }
                     }
+                    (0..n_tokens)
+                        .for_each(|token| finish(parts.each_mut().map(|part| &mut *part.out[token])));
                 }
-                (0..n_tokens).for_each(|token| finish(parts.each_mut().map(|part| &mut *part.out[token])));
             }
         });
     }
 
     /// Call `task(units, scratch, out)` on all cores, each with its part of `out (n_units, unit_len)`: the units that `cut(core)`
     /// names, one core's behind the other's. Every core has its own row of `scratch (n_cores, scratch_len)`.
-    pub(crate) fn for_each_share(
+    pub(crate) fn for_each_share<T: Send>(
         &self,
-        out: &mut [f32],
+        out: &mut [T],
         unit_len: usize,
         cut: &dyn Fn(usize) -> Range<usize>,
         scratch: &mut [f32],
-        task: &(dyn Fn(Range<usize>, &mut [f32], &mut [f32]) + Sync),
+        task: &(dyn Fn(Range<usize>, &mut [f32], &mut [T]) + Sync),
     ) {
         let n_cores = self.count();
         let scratch_len = scratch.len() / n_cores;
-        let mut shares: ArrayVec<Mutex<(Range<usize>, &mut [f32], &mut [f32])>, MAX_CORES> = ArrayVec::new();
+        let mut shares: ArrayVec<Mutex<(Range<usize>, &mut [f32], &mut [T])>, MAX_CORES> = ArrayVec::new();
         let mut rest = out;
         let mut rest_of_scratch = scratch;
         for core in 0..n_cores {
@@ -157,16 +166,16 @@ impl Cores<'_> {
         });
     }
 
-    /// Call `task(rows, out)` for all rows of `out (n_rows, width)`, shared out to the cores; a single row is not worth a meeting.
-    pub(crate) fn for_each_row(
+    /// Call `task(rows, out)` for all rows of `out (n_rows, width)`, shared out to the cores; a few rows are not worth a meeting.
+    pub(crate) fn for_each_row<T: Send>(
         &self,
-        out: &mut [f32],
+        out: &mut [T],
         width: usize,
-        task: &(dyn Fn(Range<usize>, &mut [f32]) + Sync),
+        task: &(dyn Fn(Range<usize>, &mut [T]) + Sync),
     ) {
         let (n_rows, n_cores) = (out.len() / width, self.count());
-        if n_rows == 1 {
-            return task(0..1, out);
+        if n_rows <= FEW_TOKENS {
+            return task(0..n_rows, out);
         }
         let cut = |core| share(n_rows, core, n_cores);
         self.for_each_share(out, width, &cut, &mut [], &|rows, _, out| task(rows, out));

@@ -192,8 +192,15 @@ impl<'p> Pass<'p> {
         for (i, row) in self.x.chunks_exact_mut(self.hparams.n_embd).enumerate() {
             position_embd.dequantize_row(self.batch.position + i, row);
         }
-        add(self.stream, self.x);
+        self.add_to_stream();
         self.lap(Step::Embed);
+    }
+
+    /// Add what a block made to the stream.
+    fn add_to_stream(&mut self) {
+        let (x, n_embd) = (&*self.x, self.hparams.n_embd);
+        self.cores
+            .for_each_row(self.stream, n_embd, &|tokens, stream| add(stream, &x[tokens.start * n_embd..]));
     }
 
     /// Work out by how much the batch's positions turn queries and keys, the same in every layer.
@@ -260,7 +267,7 @@ impl<'p> Pass<'p> {
         attend(&self.cores, self.kv, &cut, (layer, position), self.q, self.attention, self.found);
         self.lap(Step::Attend);
         self.cores.multiply(self.found, self.quants, [Product { linear: &attention.output, out: self.x }]);
-        add(self.stream, self.x);
+        self.add_to_stream();
         self.lap(Step::AttentionOutput);
     }
 
@@ -273,7 +280,7 @@ impl<'p> Pass<'p> {
         let kernels = self.cores.kernels;
         self.cores.multiply_then(self.x, self.quants, products, &|[gate, up]| kernels.swiglu(gate, up));
         self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
-        add(self.stream, self.x);
+        self.add_to_stream();
         self.lap(Step::FeedForward);
     }
 
@@ -283,7 +290,7 @@ impl<'p> Pass<'p> {
         let kernels = self.cores.kernels;
         self.cores.multiply_then(self.x, self.quants, [product], &|[hidden]| kernels.gelu(hidden));
         self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
-        add(self.stream, self.x);
+        self.add_to_stream();
         self.lap(Step::FeedForward);
     }
 

@@ -6,6 +6,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use arrayvec::ArrayVec;
+use ndarray::{ArrayViewMut1, ArrayViewMut2, Axis};
 use spin::Mutex;
 
 use crate::cpu::{FEW_TOKENS, Kernels};
@@ -42,18 +43,8 @@ pub(crate) struct Product<'a> {
 struct Part<'a> {
     linear: &'a Linear<'a>,
     rows: Range<usize>,
-    /// `(n_tokens)(rows.len())`.
-    out: ArrayVec<&'a mut [f32], N_BATCH>,
-}
-
-impl<'a> Part<'a> {
-    /// Return part `i` of `n`, which has no output yet.
-    fn new(linear: &'a Linear<'a>, i: usize, n: usize) -> Self {
-        let n_out = linear.rows.len();
-        let groups = share(n_out.div_ceil(ROW_GROUP), i, n);
-        let rows = (groups.start * ROW_GROUP).min(n_out)..(groups.end * ROW_GROUP).min(n_out);
-        Self { linear, rows, out: ArrayVec::new() }
-    }
+    /// `(n_tokens, rows.len())`.
+    out: ArrayViewMut2<'a, f32>,
 }
 
 impl Cores<'_> {
@@ -103,19 +94,18 @@ impl Cores<'_> {
         let per_core = (n_weights / MIN_SHARE_WEIGHTS / n_cores).clamp(1, SHARES_PER_CORE);
         let n_shares = (n_cores * per_core).min(MAX_CORES);
         let mut shares: ArrayVec<Mutex<[Part<'_>; N]>, MAX_CORES> = ArrayVec::new();
+        let mut rests = products.map(|Product { linear, out }| {
+            let out = ArrayViewMut2::from_shape((n_tokens, linear.rows.len()), out);
+            (linear, Some(out.expect("as many products as tokens and rows")))
+        });
         for i in 0..n_shares {
-            shares
-                .push(Mutex::new(products.each_ref().map(|product| Part::new(product.linear, i, n_shares))));
-        }
-        for (i, Product { linear, out }) in products.into_iter().enumerate() {
-            for mut row in out.chunks_exact_mut(linear.rows.len()) {
-                for share in &mut shares {
-                    let part = &mut share.get_mut()[i];
-                    let (mine, others) = row.split_at_mut(part.rows.len());
-                    part.out.push(mine);
-                    row = others;
-                }
-            }
+            shares.push(Mutex::new(rests.each_mut().map(|(linear, rest)| {
+                let rows = rows_of_share(linear.rows.len(), i, n_shares);
+                let (out, others) =
+                    rest.take().expect("put back for every share").split_at(Axis(1), rows.len());
+                *rest = Some(others);
+                Part { linear, rows, out }
+            })));
         }
         let n_taken = [const { AtomicUsize::new(0) }; MAX_CORES];
         self.workers.run(&|core| {
@@ -127,11 +117,14 @@ impl Cores<'_> {
                     let mut parts = share.lock();
                     for Part { linear, rows, out } in parts.iter_mut() {
                         if rows.start < rows.end {
-                            linear.apply(self.kernels, rows.clone(), x, out);
+                            let mut out: ArrayVec<_, N_BATCH> =
+                                (out.rows_mut().into_iter()).map(slice).collect();
+                            linear.apply(self.kernels, rows.clone(), x, &mut out);
                         }
                     }
-                    (0..n_tokens)
-                        .for_each(|token| finish(parts.each_mut().map(|part| &mut *part.out[token])));
+                    for token in 0..n_tokens {
+                        finish(parts.each_mut().map(|part| slice(part.out.row_mut(token))));
+                    }
                 }
             }
         });
@@ -180,6 +173,17 @@ impl Cores<'_> {
         let cut = |core| share(n_rows, core, n_cores);
         self.for_each_share(out, width, &cut, &mut [], &|rows, _, out| task(rows, out));
     }
+}
+
+/// Return which of a product's `n_rows` rows are share `i` of `n`.
+fn rows_of_share(n_rows: usize, i: usize, n: usize) -> Range<usize> {
+    let groups = share(n_rows.div_ceil(ROW_GROUP), i, n);
+    (groups.start * ROW_GROUP).min(n_rows)..(groups.end * ROW_GROUP).min(n_rows)
+}
+
+/// Return a token's part of a product.
+fn slice(row: ArrayViewMut1<'_, f32>) -> &mut [f32] {
+    row.into_slice().expect("a token's products lie side by side")
 }
 
 /// Return which of `n` units are core `core`'s.

@@ -20,7 +20,7 @@ use crate::parallel::{Cores, Product};
 use crate::quant::{BlockQ8_1, QK};
 
 /// The most tokens that go through the layers together: more read the weights fewer times, fewer stop sooner.
-pub(crate) const N_BATCH: usize = 64;
+pub(crate) const N_BATCH: usize = 256;
 
 /// The most positions of a batch whose logits are asked for.
 pub(crate) const N_LOGITS: usize = FEW_TOKENS;

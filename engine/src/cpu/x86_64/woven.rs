@@ -105,7 +105,7 @@ pub(super) struct Steps<V, Unpack, Add, ToArray> {
 const TILE: usize = 4;
 
 /// Tokens that share unpacked weights: their activations stay in the second cache.
-pub(super) const BATCH: usize = 64;
+const BATCH: usize = 64;
 
 /// Blocks of unpacked weights that stay in the first cache.
 const PANEL: usize = 32;
@@ -185,10 +185,11 @@ fn multiply_many<B: Woven, W: Copy, V: Copy, const N: usize, const LANES: usize,
     let (n_quants, n_blocks) = (to.n_in / QK, to.n_in / (N * QK));
     let Some(block) = w.first() else { return };
     let mut panel = [(steps.unpack)(block, 0, 0); PANEL];
-    for (group, part) in to.groups().flat_map(|group| (0..PARTS).map(move |part| (group, part))) {
-        let w = &w[group * n_blocks..][..n_blocks];
-        for (batch, x) in x.chunks(BATCH * n_quants).enumerate() {
-            let n_tokens = x.len() / n_quants;
+    let groups = to.groups();
+    for (batch, x) in x.chunks(BATCH * n_quants).enumerate() {
+        let n_tokens = x.len() / n_quants;
+        for (group, part) in groups.clone().flat_map(|group| (0..PARTS).map(move |part| (group, part))) {
+            let w = &w[group * n_blocks..][..n_blocks];
             let mut sums = [steps.zero; BATCH];
             for first in (0..n_quants).step_by(PANEL) {
                 let panel = &mut panel[..PANEL.min(n_quants - first)];

@@ -11,7 +11,7 @@ use core::ops::Range;
 
 use zerocopy::FromBytes;
 
-use super::super::woven::{self, BATCH, Destination, Steps, SuperBlockQ6, Woven};
+use super::super::woven::{self, Destination, Steps, SuperBlockQ6, Woven};
 use super::unpack::{
     HalfScales, Scale, ScaleAndMinimum, Unpacked, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k,
     unpack_q5_0, unpack_q5_1, unpack_q5_k, unpack_q6_k, unpack_q8_0,
@@ -23,6 +23,9 @@ use crate::quant::{BlockQ8_1, QK, ROWS, TensorType};
 /// Groups, and tokens, whose sums are in registers: what is loaded for one meets all of the others.
 const TILE_GROUPS: usize = 2;
 const TILE_TOKENS: usize = 4;
+
+/// Tokens that share unpacked weights: of what they are multiplied by at a time, the second cache keeps all.
+const BATCH: usize = 256;
 
 /// Blocks of unpacked weights in a panel, which takes half of the first cache.
 const PANEL: usize = 16;
@@ -169,12 +172,12 @@ fn multiply_many<B: Woven, S: Copy, const N: usize, const HALVES: bool>(
     let groups = to.groups();
     let Some(block) = w.first() else { return };
     let mut panel = [[(kind.unpack)(block, 0); TILE_GROUPS]; PANEL];
-    for group in groups.clone().step_by(TILE_GROUPS) {
-        // The last group stands in for one that is behind it; nobody keeps those sums.
-        let w: [_; TILE_GROUPS] =
-            array::from_fn(|i| &w[(group + i).min(groups.end - 1) * n_blocks..][..n_blocks]);
-        for (batch, x) in x.chunks(BATCH * n_quants).enumerate() {
-            let n_tokens = x.len() / n_quants;
+    for (batch, x) in x.chunks(BATCH * n_quants).enumerate() {
+        let n_tokens = x.len() / n_quants;
+        for group in groups.clone().step_by(TILE_GROUPS) {
+            // The last group stands in for one that is behind it; nobody keeps those sums.
+            let w: [_; TILE_GROUPS] =
+                array::from_fn(|i| &w[(group + i).min(groups.end - 1) * n_blocks..][..n_blocks]);
             let mut sums = [[_mm512_setzero_ps(); TILE_GROUPS]; BATCH];
             for first in (0..n_quants).step_by(PANEL) {
                 let panel = &mut panel[..PANEL.min(n_quants - first)];

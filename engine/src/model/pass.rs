@@ -181,9 +181,12 @@ impl<'p> Pass<'p> {
 
     /// Begin the stream: each token's row of `token_embd (n_vocab, n_embd)`.
     pub(super) fn embed(&mut self, token_embd: &Matrix<'_>) {
-        for (&token, row) in self.batch.tokens.iter().zip(self.stream.chunks_exact_mut(self.hparams.n_embd)) {
-            token_embd.dequantize_row(token as usize, row);
-        }
+        let (n_embd, all) = (self.hparams.n_embd, self.batch.tokens);
+        self.cores.for_each_row(self.stream, n_embd, &|tokens, rows| {
+            for (&token, row) in all[tokens].iter().zip(rows.chunks_exact_mut(n_embd)) {
+                token_embd.dequantize_row(token as usize, row);
+            }
+        });
         self.lap(Step::Embed);
     }
 
@@ -205,10 +208,13 @@ impl<'p> Pass<'p> {
 
     /// Work out by how much the batch's positions turn queries and keys, the same in every layer.
     pub(super) fn prepare_rotations(&mut self, rope: &Rope) {
-        let rows = self.rotations.chunks_exact_mut(rope.frequencies.len()).take(self.batch.tokens.len());
-        for (i, row) in rows.enumerate() {
-            rotations(self.batch.position + i, &rope.frequencies, row);
-        }
+        let Batch { tokens, position, .. } = self.batch;
+        let width = rope.frequencies.len();
+        self.cores.for_each_row(&mut self.rotations[..tokens.len() * width], width, &|tokens, rows| {
+            for (i, row) in tokens.zip(rows.chunks_exact_mut(width)) {
+                rotations(position + i, &rope.frequencies, row);
+            }
+        });
         self.lap(Step::Rotate);
     }
 

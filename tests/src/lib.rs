@@ -9,6 +9,7 @@ mod screen;
 
 use std::env;
 use std::fmt::Display;
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -111,6 +112,18 @@ pub fn image(output: &Path, command_line: &str, models: &[PathBuf], test: &str) 
 /// Return UEFI for one machine, with its variables in `dir`, or `None` after saying that it is missing and so `test` is skipped.
 pub fn ovmf(dir: &Path, test: &str) -> Option<Ovmf> {
     Ovmf::prepare(dir).inspect_err(|error| skip(test, error)).ok()
+}
+
+/// Return whether this host has memory for a machine of `memory_mib`, or say that it has not and so `test` is skipped.
+pub fn has_memory(memory_mib: u64, test: &str) -> bool {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
+    let available = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap();
+    let available_mib = available.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10;
+    let is_enough = available_mib >= memory_mib;
+    if !is_enough {
+        skip(test, &format!("it takes {memory_mib} MiB of memory, and {available_mib} MiB are available"));
+    }
+    is_enough
 }
 
 #[expect(clippy::explicit_write, reason = "the test harness would keep what eprintln! says to itself")]

@@ -1,6 +1,7 @@
 //! Machines with little and with much memory: all of it is used, and every byte of it accounted for.
 
-use boot_tests::{Guest, iso, machine, pvh, workspace};
+use boot_tests::{Guest, has_memory, image, iso, machine, ovmf, pvh, workspace};
+use regex::Regex;
 use tools::qemu::{Boot, Machine, Medium};
 
 /// Return what `/memory` says that each use has, and check that these are all.
@@ -25,7 +26,10 @@ fn bytes_of(parts: &[(String, u64)], what: &str) -> u64 {
 fn memory_of_every_size_is_used_and_accounted_for() {
     let dir = tempfile::tempdir().unwrap();
     let builtin = [workspace().join("models/builtin.gguf")];
-    for memory_mib in [128, 512, 3 << 10, 6 << 10] {
+    for memory_mib in [128, 512, 3 << 10, 6 << 10, 16 << 10] {
+        if !has_memory(memory_mib, &format!("memory of {memory_mib} MiB")) {
+            continue;
+        }
         let mut guest = Guest::boot(&Machine { memory_mib, ..machine(pvh(&builtin, dir.path())) });
         let start = guest.prompt();
         assert!(start.contains("\nbuiltin.gguf: llama 2M Q8_0, "), "{memory_mib} MiB: {start}");
@@ -38,6 +42,42 @@ fn memory_of_every_size_is_used_and_accounted_for() {
         assert!(others < (8 << 20) + all / 500, "{memory_mib} MiB: {parts:?}");
         guest.leave();
     }
+}
+
+/// Return a machine of 2 GiB, of which all but `low_mib` lie above 4 GiB, and behind a hole.
+fn high_memory(boot: Boot, low_mib: u64) -> Guest {
+    let mut command = Machine { memory_mib: 2 << 10, ..machine(boot) }.command();
+    command.args(["-machine", &format!("max-ram-below-4g={low_mib}M")]);
+    Guest::start(command)
+}
+
+#[test]
+fn memory_above_4_gib_is_used_where_there_is_little_below() {
+    let dir = tempfile::tempdir().unwrap();
+    let builtin = [workspace().join("models/builtin.gguf")];
+    let mut guest = high_memory(pvh(&builtin, dir.path()), 256);
+    guest.prompt();
+    let parts = account(&mut guest);
+    assert!(bytes_of(&parts, "heap") > 2000 << 20, "{parts:?}");
+    assert!(guest.ask("ROMEO:").len() > 10);
+    guest.leave();
+}
+
+#[test]
+fn a_model_above_4_gib_is_used_where_it_lies() {
+    let (dir, test) = (tempfile::tempdir().unwrap(), "a model above 4 GiB");
+    let builtin = [workspace().join("models/builtin.gguf")];
+    let image = image(&dir.path().join("bootlm.img"), "temp=0 max_tokens=12 log=info", &builtin, test);
+    let (Some(image), Some(ovmf)) = (image, ovmf(dir.path(), test)) else { return };
+    let mut guest = high_memory(Boot::Image { image, medium: Medium::Disk, ovmf: Some(ovmf) }, 512);
+    let start = guest.prompt();
+    let module = Regex::new(r"module builtin\.gguf: \d+ bytes at 0x(\w+)\n").unwrap();
+    let address = &module.captures(&start).unwrap_or_else(|| panic!("{start}"))[1];
+    assert!(u64::from_str_radix(address, 16).unwrap() >= 4 << 30, "{start}");
+    assert_eq!(bytes_of(&account(&mut guest), "loader"), 0);
+    let answer = guest.ask("ROMEO:");
+    assert!(answer.contains("I am a man, I am a man"), "{answer}");
+    guest.leave();
 }
 
 #[test]

@@ -146,8 +146,8 @@ mod tests {
             return println!("SKIPPED: this processor's inner loops take rows as they are");
         }
         let mut gguf = GgufWriter::default();
-        let rows: Vec<u8> = (0..8 * 34).map(|i| (i % 120) as u8).collect();
-        gguf.tensor("rows", &[32, 8], TensorType::Q8_0 as u32, &rows);
+        let rows: Vec<u8> = (0..16 * 34).map(|i| (i % 120) as u8).collect();
+        gguf.tensor("rows", &[32, 16], TensorType::Q8_0 as u32, &rows);
         let before = gguf.file();
         let mut copies = [before.clone(), before.clone(), before.clone()];
         let files = copies.iter_mut().zip([true, true, false]);

@@ -222,7 +222,7 @@ fn a_smaller_context_forgets_what_does_not_fit() {
 #[test]
 fn a_context_for_which_memory_is_short_is_refused_in_numbers() {
     let file = ChainModel::answers("yes").n_ctx_train(1 << 20).file();
-    let free_bytes = 9_100_000;
+    let free_bytes = 10_000_000;
     let script = Script::piped("one\n/set n_ctx 1000000\n/set n_ctx\n/set kv\n/stats\n");
     let terminal = talk_with_memory(script, &[("chain.gguf", &file)], free_bytes);
     let output = terminal.output();

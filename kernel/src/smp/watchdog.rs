@@ -20,25 +20,31 @@ pub(crate) fn set_limit(limit_ns: u64) {
     LIMIT_NS.store(limit_ns, Ordering::Relaxed);
 }
 
+/// How much a look counts at most: a host that lets its machine stand still for an hour has not waited for a core that long.
+const MOST_NS: u64 = 2 * LOOK_MS as u64 * 1_000_000;
+
 /// One wait.
 #[derive(Default)]
 pub(super) struct Watchdog {
-    /// How many cores were busy at the last progress, and when that was seen.
+    /// How many cores were busy at the last look, and when that was.
     last: Option<(usize, u64)>,
+    /// For how long none has come to an end.
+    waited_ns: u64,
 }
 
 impl Watchdog {
     /// Look whether any of `n_others` cores has ended its part, and report those that have not when this lasts too long.
     pub(super) fn look(&mut self, now_ns: u64, n_others: usize) {
         let busy = SHARED.busy.load(Ordering::Relaxed);
-        match self.last {
-            Some((was_busy, since_ns)) if was_busy == busy => {
-                if now_ns - since_ns > LIMIT_NS.load(Ordering::Relaxed) {
-                    let hang = Hang { seconds: (now_ns - since_ns) / 1_000_000_000, n_others };
-                    panic::stop_with(Failure::Hang, &hang, Registers::here());
-                }
+        match self.last.replace((busy, now_ns)) {
+            Some((was_busy, last_ns)) if was_busy == busy => {
+                self.waited_ns += (now_ns - last_ns).min(MOST_NS)
             }
-            _ => self.last = Some((busy, now_ns)),
+            _ => self.waited_ns = 0,
+        }
+        if self.waited_ns > LIMIT_NS.load(Ordering::Relaxed) {
+            let hang = Hang { seconds: self.waited_ns / 1_000_000_000, n_others };
+            panic::stop_with(Failure::Hang, &hang, Registers::here());
         }
     }
 }

@@ -109,6 +109,29 @@ fn answers_paris() {
     assert_eq!(String::from_utf8(text).unwrap(), "The capital of France is Paris.");
 }
 
+/// Return the tokens of an answer that repeats what it was told.
+fn repeated<'m>(
+    model: &'m Model<'m>,
+    tokenizer: &Tokenizer<'_>,
+    template: &ChatTemplate,
+    params: &SamplerParams,
+    speculation: Option<&mut Speculation<'m>>,
+) -> Vec<u32> {
+    let message = "Repeat this text word for word: The quick brown fox jumps over the lazy dog. \
+                   The five boxing wizards jump quickly. Pack my box with five dozen liquor jugs. \
+                   How vexingly quick daft zebras jump.";
+    let mut session = Session::new(model, &OneCore, 128).unwrap();
+    eval(&mut session, &template.first_turn(tokenizer, None, message));
+    let mut sampler = Sampler::new(params.clone());
+    let limits = Limits { max_tokens: 24, stop: &[] };
+    let mut generation = Generation::new(&mut session, &mut sampler, tokenizer, limits);
+    if let Some(speculation) = speculation {
+        generation = generation.speculating(speculation);
+    }
+    while generation.next(&mut || true).is_ok() {}
+    generation.finish().tokens
+}
+
 #[test]
 fn drafts_change_no_answer() {
     let Some(mut file) = model_file() else { return };
@@ -120,28 +143,16 @@ fn drafts_change_no_answer() {
         let model = Model::load(&gguf).unwrap();
         let tokenizer = Tokenizer::load(&gguf).unwrap();
         let template = ChatTemplate::of(&gguf, &tokenizer).unwrap();
-        let answer = |params: &SamplerParams, speculation: Option<&mut Speculation>| {
-            let message = "Repeat this text word for word: The quick brown fox jumps over the lazy dog. \
-                           The five boxing wizards jump quickly. Pack my box with five dozen liquor jugs. \
-                           How vexingly quick daft zebras jump.";
-            let mut session = Session::new(&model, &OneCore, 128).unwrap();
-            eval(&mut session, &template.first_turn(&tokenizer, None, message));
-            let mut sampler = Sampler::new(params.clone());
-            let limits = Limits { max_tokens: 24, stop: &[] };
-            let mut generation = Generation::new(&mut session, &mut sampler, &tokenizer, limits);
-            if let Some(speculation) = speculation {
-                generation = generation.speculating(speculation);
+        let of_itself = Session::new(&model, &OneCore, 128).unwrap();
+        for mut speculation in [Speculation::lookup(), Speculation::draft_model(of_itself)] {
+            for temperature in [0.0, 1.0] {
+                let params = SamplerParams { temperature, ..SamplerParams::default() };
+                let answer = |speculation| repeated(&model, &tokenizer, &template, &params, speculation);
+                assert_eq!(answer(Some(&mut speculation)), answer(None));
             }
-            while generation.next(&mut || true).is_ok() {}
-            generation.finish().tokens
-        };
-        let mut speculation = Speculation::lookup();
-        for temperature in [0.0, 1.0] {
-            let params = SamplerParams { temperature, ..SamplerParams::default() };
-            assert_eq!(answer(&params, Some(&mut speculation)), answer(&params, None));
+            let Drafts { n_drafted, n_accepted } = speculation.drafts();
+            assert!(0 < n_accepted && n_accepted < n_drafted, "{n_accepted} of {n_drafted}");
         }
-        let Drafts { n_drafted, n_accepted } = speculation.drafts();
-        assert!(0 < n_accepted && n_accepted < n_drafted, "{n_accepted} of {n_drafted}");
     }
 }
 

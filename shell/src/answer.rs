@@ -25,7 +25,7 @@ pub fn answer(
     loading::interleave(&mut quiet, machine, files, &chosen);
     let shelf = Shelf::open(files, &[], &[]);
     let without_settings = Options { settings: Vec::new(), ..options.clone() };
-    only(&shelf)?.start(&mut quiet, machine, Vec::new(), &without_settings, |_, chat| {
+    only(&shelf)?.start(&mut quiet, machine, &shelf, Vec::new(), &without_settings, |_, chat| {
         // What cannot be set is a warning in a conversation; here, nobody would see it.
         for (name, value) in &options.settings {
             chat.set(&format!("{name} {value}"))?;

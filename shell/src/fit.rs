@@ -35,6 +35,8 @@ const WEIGHT_TYPES: [TensorType; 6] = [
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room<'r> {
     pub(crate) hparams: &'r HParams,
+    /// Those of the model that drafts, whose context is as large, or as large as the model knows.
+    pub(crate) draft_hparams: Option<&'r HParams>,
     pub(crate) n_workers: usize,
     /// What is still to be allocated beside the context.
     pub(crate) other_bytes: u64,
@@ -44,8 +46,13 @@ pub(crate) struct Room<'r> {
 impl Room<'_> {
     /// Return what a context of this size and type takes, with all beside it.
     fn needed_bytes(&self, n_ctx: usize, kv: KvType) -> u64 {
-        let context_bytes = session::memory_required(self.hparams, n_ctx, kv, self.n_workers);
-        context_bytes.saturating_add(self.other_bytes).saturating_add(RESERVE_BYTES)
+        let context_bytes =
+            |hparams: &HParams, n_ctx| session::memory_required(hparams, n_ctx, kv, self.n_workers);
+        let draft_bytes =
+            self.draft_hparams.map_or(0, |hparams| context_bytes(hparams, n_ctx.min(hparams.n_ctx_train)));
+        [draft_bytes, self.other_bytes, RESERVE_BYTES]
+            .into_iter()
+            .fold(context_bytes(self.hparams, n_ctx), u64::saturating_add)
     }
 
     /// Return whether a context of this size and type fits.
@@ -85,6 +92,9 @@ impl Room<'_> {
         if let Some(n_ctx) = self.next_best(least, SMALLEST_KV).filter(|_| kv != SMALLEST_KV) {
             advice += &format!(", or with n_ctx={n_ctx} kv={SMALLEST_KV}");
         }
+        if self.draft_hparams.is_some() && (Self { draft_hparams: None, ..*self }).fits(least, kv) {
+            advice += ", or start without speculative";
+        }
         let left_bytes = model.size_bytes().saturating_sub(missing_bytes);
         let as_type =
             |kind: TensorType| model.n_params() / kind.block_len() as u64 * kind.block_bytes() as u64;
@@ -97,13 +107,15 @@ impl Room<'_> {
     /// Return what a context that does not fit takes, and what there is.
     fn shortage(&self, n_ctx: usize, kv: KvType) -> String {
         let (needed, free) = (megabytes(self.needed_bytes(n_ctx, kv)), megabytes(self.free_bytes));
-        format!("a context of {n_ctx} tokens in {kv} takes {needed} of memory and {free} are free")
+        let draft = if self.draft_hparams.is_some() { ", with that of the model that drafts," } else { "" };
+        format!("a context of {n_ctx} tokens in {kv}{draft} takes {needed} of memory and {free} are free")
     }
 
     /// Return the largest context in `kv` that fits and has at most `n_ctx` tokens.
     fn next_best(&self, n_ctx: usize, kv: KvType) -> Option<usize> {
-        let is_possible = n_ctx >= N_CTX_STEP && kv.suits(self.hparams);
-        is_possible.then(|| self.largest(&(N_CTX_STEP..=n_ctx), kv)).flatten()
+        let suits =
+            [Some(self.hparams), self.draft_hparams].into_iter().flatten().all(|hparams| kv.suits(hparams));
+        (n_ctx >= N_CTX_STEP && suits).then(|| self.largest(&(N_CTX_STEP..=n_ctx), kv)).flatten()
     }
 }
 
@@ -131,7 +143,7 @@ mod tests {
     const OTHER_BYTES: u64 = 1_000_000;
 
     fn room(free_bytes: u64) -> Room<'static> {
-        Room { hparams: &SMOLLM2, n_workers: 2, other_bytes: OTHER_BYTES, free_bytes }
+        Room { hparams: &SMOLLM2, draft_hparams: None, n_workers: 2, other_bytes: OTHER_BYTES, free_bytes }
     }
 
     fn required(n_ctx: usize, kv: KvType) -> u64 {
@@ -181,6 +193,36 @@ mod tests {
         let hparams = HParams { n_embd_head: 48, ..SMOLLM2 };
         let room = Room { hparams: &hparams, ..room(required(64, KvType::F16)) };
         assert!(!room.refusal(8192, KvType::F16).contains("q8_0"));
+    }
+
+    #[test]
+    fn a_model_that_drafts_takes_its_part() {
+        let small = HParams { n_ctx_train: 512, n_layer: 3, ..SMOLLM2 };
+        let together = |n_ctx: usize, kv| {
+            required(n_ctx, kv) + memory_required(&small, n_ctx.min(small.n_ctx_train), kv, 2)
+        };
+        let room = |free_bytes| Room { draft_hparams: Some(&small), ..room(free_bytes) };
+        for (n_ctx, smaller) in [(256, None), (512, Some(448)), (1984, Some(1920))] {
+            let free_bytes = together(n_ctx, KvType::F16);
+            assert_eq!(room(free_bytes).largest(&(256..=2048), KvType::F16), Some(n_ctx));
+            assert_eq!(room(free_bytes - 1).largest(&(256..=2048), KvType::F16), smaller);
+        }
+        let said = room(together(512, KvType::F32)).refusal(2048, KvType::F32);
+        assert!(
+            said.starts_with("a context of 2048 tokens in f32, with that of the model that drafts, takes ")
+        );
+        assert!(said.contains("; 512 fit, or "), "{said}");
+        // Heads of 48 are no whole number of blocks of 32.
+        let odd = HParams { n_embd_head: 48, ..small };
+        let said = Room { draft_hparams: Some(&odd), ..room(together(512, KvType::F32)) };
+        assert!(!said.refusal(2048, KvType::F32).contains("q8_0"));
+
+        let file = ChainModel::answers("yes").file();
+        let model = Model::load(&Gguf::parse(&file).unwrap()).unwrap();
+        let without = ", or start without speculative";
+        let alone_bytes = required(256, KvType::F16);
+        assert!(room(alone_bytes).advice(256, KvType::F16, &model).contains(without));
+        assert!(!room(alone_bytes - 1).advice(256, KvType::F16, &model).contains(without));
     }
 
     #[test]

@@ -127,9 +127,13 @@ pub fn run(
         };
         let leaving = match choice {
             Choice::Model(index) => {
-                if shelf.models[index].is_worth_interleaving(machine.kernels) {
+                let at_work = [Some(index), shelf.draft_model(options)].into_iter().flatten();
+                let slow = |&index: &usize| shelf.models[index].is_worth_interleaving(machine.kernels);
+                let at_work: Vec<_> = at_work.filter(slow).collect();
+                if !at_work.is_empty() {
                     let start_ns = machine.clock.now_ns();
-                    let chosen = shelf.models[index].files().to_vec();
+                    let files_of = |&index: &usize| shelf.models[index].files().iter().copied();
+                    let chosen: Vec<_> = at_work.iter().flat_map(files_of).collect();
                     let name = shelf.models[index].file_name();
                     machine.keeper.begin(format_args!("{name}: interleaving the weights"));
                     drop(shelf);
@@ -139,7 +143,7 @@ pub fn run(
                 }
                 let model = &shelf.models[index];
                 let times = mem::take(&mut times);
-                let started = model.start(&mut console, machine, times, options, |console, chat| {
+                let started = model.start(&mut console, machine, &shelf, times, options, |console, chat| {
                     if shelf.models.len() > 1 {
                         console.print(MENU_HINT);
                     }

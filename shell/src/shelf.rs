@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use catalog::Model;
 use engine::format::{self, File};
 
-use crate::ModelFile;
 use crate::nearest::nearest;
+use crate::settings::{LOOKUP, OFF};
 use crate::start::Candidate;
+use crate::{ModelFile, Options};
 
 /// The models and the other files.
 pub(crate) struct Shelf<'f> {
@@ -88,6 +89,12 @@ impl<'f> Shelf<'f> {
         };
         let exactly = matching(&|name| name.eq_ignore_ascii_case(wanted));
         exactly.or_else(|| matching(&begins)).ok_or_else(|| self.no_such_model(wanted))
+    }
+
+    /// Return the index of the model that drafts, where `options` name one that is here.
+    pub(crate) fn draft_model(&self, options: &Options) -> Option<usize> {
+        let (_, wanted) = options.settings.iter().rev().find(|(name, _)| name == "speculative")?;
+        (![OFF, LOOKUP].contains(&wanted.as_str())).then(|| self.find(wanted).ok()).flatten()
     }
 
     fn no_such_model(&self, wanted: &str) -> String {

@@ -17,6 +17,7 @@ use engine::tokenizer::{self, Tokenizer};
 use crate::chat::Chat;
 use crate::console::Console;
 use crate::fit::Room;
+use crate::shelf::Shelf;
 use crate::units::{megabytes, parameters, seconds};
 use crate::{Machine, Options};
 
@@ -62,6 +63,11 @@ impl<'f> Candidate<'f> {
         self.file_name
     }
 
+    /// Return what its file says.
+    pub(crate) fn gguf(&self) -> &Gguf<'f> {
+        &self.gguf
+    }
+
     /// Return where the files that hold it stand among all.
     pub(crate) fn files(&self) -> &[usize] {
         &self.files
@@ -91,7 +97,7 @@ impl<'f> Candidate<'f> {
     /// Return what a conversation takes on `machine`, beside the file: with the context that it would get there, or with
     /// the smallest one where none fits.
     pub(crate) fn memory_needed(&self, machine: &Machine) -> Needed {
-        let room = self.room(machine, tokenizer::memory_required(&self.gguf));
+        let room = self.room(machine, None, tokenizer::memory_required(&self.gguf));
         let (kv, sizes) = (KvType::default(), first_sizes(room.hparams, None));
         let fitting = room.largest(&sizes, kv);
         let n_ctx = fitting.unwrap_or(*sizes.start());
@@ -99,10 +105,11 @@ impl<'f> Candidate<'f> {
         Needed { bytes: context_bytes.saturating_add(room.other_bytes), fits: fitting.is_some() }
     }
 
-    /// Return what there is for a context, where `other_bytes` will be allocated beside it.
-    fn room(&self, machine: &Machine, other_bytes: u64) -> Room<'_> {
+    /// Return what there is for a context, where one of `draft_model` and `other_bytes` will be allocated beside it.
+    fn room<'r>(&'r self, machine: &Machine, draft_model: Option<&'r Self>, other_bytes: u64) -> Room<'r> {
         Room {
             hparams: self.model.hparams(),
+            draft_hparams: draft_model.map(|drafting| drafting.model.hparams()),
             n_workers: machine.workers.count(),
             other_bytes,
             free_bytes: (machine.free_memory)(),
@@ -116,8 +123,8 @@ impl<'f> Candidate<'f> {
         format!("{file_name}: {} {n_params} {}, {size}", model.architecture(), model.file_type())
     }
 
-    /// Load the model, say so, hold `conversation` with it, and return what came of that. `times` tell what took how long
-    /// until here, in nanoseconds.
+    /// Load the model, one of `shelf`, say so, hold `conversation` with it, and return what came of that. `times` tell what took
+    /// how long until here, in nanoseconds.
     ///
     /// # Errors
     /// A sentence for the person, when the model cannot be loaded or does not fit into the memory.
@@ -125,6 +132,7 @@ impl<'f> Candidate<'f> {
         &self,
         console: &mut Console,
         machine: &Machine<'_>,
+        shelf: &Shelf<'_>,
         mut times: Vec<(&str, u64)>,
         options: &Options,
         conversation: impl FnOnce(&mut Console, &mut Chat<'_>) -> T,
@@ -134,6 +142,7 @@ impl<'f> Candidate<'f> {
         let kv = Some(options.kv()).filter(|kv| kv.suits(hparams)).unwrap_or_default();
         let now_ns = || machine.clock.now_ns();
         let sizes = first_sizes(hparams, options.n_ctx);
+        let draft_model = shelf.draft_model(options).map(|index| &shelf.models[index]);
         let fitting = |room: &Room<'_>| {
             room.largest(&sizes, kv).ok_or_else(|| room.advice(*sizes.start(), kv, &self.model))
         };
@@ -141,14 +150,14 @@ impl<'f> Candidate<'f> {
         let begin = |what| machine.keeper.begin(format_args!("{}: {what}", self.file_name));
         let start_ns = now_ns();
         begin("making the tokenizer");
-        fitting(&self.room(machine, tokenizer::memory_required(&self.gguf)))?;
+        fitting(&self.room(machine, draft_model, tokenizer::memory_required(&self.gguf)))?;
         let tokenizer = Tokenizer::load(&self.gguf).map_err(|error| error.to_string())?;
         let template = ChatTemplate::of(&self.gguf, &tokenizer).map_err(|error| error.to_string())?;
         times.push(("tokenizer", now_ns() - start_ns));
 
         let start_ns = now_ns();
         begin("making the context");
-        let room = self.room(machine, 0);
+        let room = self.room(machine, draft_model, 0);
         let n_ctx = fitting(&room)?;
         let Machine { workers, kernels, .. } = *machine;
         let session = Session::with_kernels(&self.model, workers, n_ctx, kv, kernels)
@@ -164,8 +173,7 @@ impl<'f> Candidate<'f> {
         let times: Vec<_> = times.iter().map(|(what, ns)| format!("{what} {}", seconds(*ns))).collect();
         writeln!(console, "ready in {} s: {}", seconds(total_ns), times.join(", "));
         begin("waiting for a person");
-        let mut chat =
-            Chat::new(machine, self.file_name, &self.gguf, &self.model, &tokenizer, template, session);
+        let mut chat = Chat::new(machine, shelf, self, &tokenizer, template, session);
         self.set_up(console, &mut chat, options);
         Ok(conversation(console, &mut chat))
     }

@@ -22,12 +22,20 @@ pub struct Tuning {
     /// How many tokens an answer may have.
     #[arg(long, value_name = "TOKENS")]
     max_tokens: Option<String>,
+    /// What drafts answers, which come faster then and are the same: lookup, or a smaller model of the same vocabulary among the files.
+    #[arg(long, value_name = "lookup or MODEL")]
+    speculative: Option<String>,
 }
 
 impl Tuning {
     /// Return options that ask for this and nothing else.
     pub fn options(self) -> Options {
-        let settings = [("temp", self.temp), ("seed", self.seed), ("max_tokens", self.max_tokens)];
+        let settings = [
+            ("temp", self.temp),
+            ("seed", self.seed),
+            ("max_tokens", self.max_tokens),
+            ("speculative", self.speculative),
+        ];
         let given = settings.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?)));
         Options {
             system: self.system,

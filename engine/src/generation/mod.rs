@@ -51,7 +51,7 @@ pub struct Generation<'g, 'm> {
     decoder: Decoder<'g>,
     stop: StopStrings<'g>,
     constraint: Option<&'g mut Constraint>,
-    speculation: Option<&'g mut Speculation>,
+    speculation: Option<&'g mut Speculation<'m>>,
     /// The tokens that make up the answer.
     tokens: Vec<Token>,
     /// Where the text of each of them begins, in bytes of the answer.
@@ -103,7 +103,7 @@ impl<'g, 'm> Generation<'g, 'm> {
     }
 
     /// Read ahead what `speculation` drafts.
-    pub fn speculating(self, speculation: &'g mut Speculation) -> Self {
+    pub fn speculating(self, speculation: &'g mut Speculation<'m>) -> Self {
         Self { speculation: Some(speculation), ..self }
     }
 

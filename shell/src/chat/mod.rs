@@ -6,6 +6,7 @@
 mod bench;
 mod contexts;
 pub(crate) mod conversation;
+mod drafts;
 mod info;
 mod likelihood;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use engine::format::gguf::Gguf;
 use engine::generation::{Ending, Generation, Leftover, Limits};
 use engine::model::Model;
 use engine::sampler::Sampler;
-use engine::session::Session;
+use engine::session::{Session, SessionMemory};
 use engine::speculative::{Drafts, Speculation};
 use engine::tokenizer::Tokenizer;
 
@@ -29,12 +30,16 @@ use crate::Machine;
 use crate::answer_grammar::AnswerGrammar;
 use crate::console::Console;
 use crate::settings::Settings;
+use crate::shelf::Shelf;
+use crate::start::Candidate;
 use crate::stats::{Phase, Turn};
 use conversation::{Conversation, Exchange, Written};
 
 /// A conversation with a model.
 pub(crate) struct Chat<'m> {
     machine: &'m Machine<'m>,
+    /// The models that could draft.
+    shelf: &'m Shelf<'m>,
     file_name: &'m str,
     gguf: &'m Gguf<'m>,
     model: &'m Model<'m>,
@@ -42,6 +47,8 @@ pub(crate) struct Chat<'m> {
     template: ChatTemplate,
     session: Session<'m>,
     settings: Settings,
+    /// As the settings ask for it.
+    speculation: Option<Speculation<'m>>,
     grammar: Option<AnswerGrammar>,
     conversation: Conversation,
     last_turn: Option<Turn>,
@@ -68,27 +75,29 @@ struct Generated {
 }
 
 impl<'m> Chat<'m> {
-    /// Return a conversation in which nothing was said yet; the context of `session` is empty.
+    /// Return a conversation with `candidate`, one of `shelf`, in which nothing was said yet; the context of `session` is empty.
     ///
     /// There is no system message, not even the template's own: it would delay the first answer.
     pub(crate) fn new(
         machine: &'m Machine<'m>,
-        file_name: &'m str,
-        gguf: &'m Gguf<'m>,
-        model: &'m Model<'m>,
+        shelf: &'m Shelf<'m>,
+        candidate: &'m Candidate<'m>,
         tokenizer: &'m Tokenizer<'m>,
         template: ChatTemplate,
         session: Session<'m>,
     ) -> Self {
+        let model = candidate.model();
         let n_ctx_max = model.hparams().n_ctx_train.min(model.n_ctx_max());
         Self {
             machine,
-            file_name,
-            gguf,
+            shelf,
+            file_name: candidate.file_name(),
+            gguf: candidate.gguf(),
             model,
             tokenizer,
             template,
             settings: Settings::new(session.n_ctx(), session.kv_type(), n_ctx_max),
+            speculation: None,
             session,
             grammar: None,
             conversation: Conversation::default(),
@@ -170,11 +179,19 @@ impl<'m> Chat<'m> {
         self.conversation.n_forgotten = 0;
         let system = self.conversation.system.as_deref();
         self.session.wipe(self.template.n_before_turns(self.tokenizer, system));
+        if let Some(speculation) = &mut self.speculation {
+            speculation.wipe();
+        }
     }
 
     /// Return the context that the conversation lives in.
     pub(crate) fn session(&self) -> &Session<'m> {
         &self.session
+    }
+
+    /// Return what a draft model takes of the memory, beside its weights.
+    pub(crate) fn draft_memory(&self) -> Option<SessionMemory> {
+        self.speculation.as_ref().and_then(Speculation::memory)
     }
 
     /// Return the system message.
@@ -360,7 +377,6 @@ impl<'m> Chat<'m> {
         let mut sampler = Sampler::new(self.settings.sampler(self.machine.entropy.seed()));
         let stop: Vec<&str> = self.settings.stop().iter().map(String::as_str).collect();
         let limits = Limits { max_tokens: self.settings.max_tokens(), stop: &stop };
-        let mut speculation = self.settings.speculation();
         let mut generation = Generation::new(&mut self.session, &mut sampler, self.tokenizer, limits);
         let before: &[Token] = &written.tokens[written.answer_start..];
         generation.go_on_behind(before);
@@ -375,7 +391,8 @@ impl<'m> Chat<'m> {
                 }
             }
         }
-        if let Some(speculation) = &mut speculation {
+        if let Some(speculation) = &mut self.speculation {
+            speculation.begin();
             generation = generation.speculating(speculation);
         }
         let mut line_is_open = false;
@@ -401,7 +418,7 @@ impl<'m> Chat<'m> {
         if line_is_open {
             console.print("\n");
         }
-        let drafts = speculation.as_ref().map(Speculation::drafts);
+        let drafts = self.speculation.as_ref().map(Speculation::drafts);
         Generated { ending, leftover, n_shifted, drafts }
     }
 }

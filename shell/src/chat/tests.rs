@@ -7,8 +7,9 @@ use engine::model::Model;
 use engine::session::{KvType, memory_required};
 use engine::testing::ChainModel;
 
+use crate::Options;
 use crate::testing::script::{Kind, Script};
-use crate::tests::{assert_shows, endless, n_ctx_in, talk, talk_to, talk_with_memory};
+use crate::tests::{assert_shows, bare_metal, endless, n_ctx_in, talk, talk_as, talk_to, talk_with_memory};
 
 /// Let `typed` be typed to a model that says "yes".
 fn talk_yes(typed: &str) -> String {
@@ -85,6 +86,57 @@ fn drafts_are_counted_and_change_no_answer() {
     let (n_drafted, n_accepted) = drafted(after).unwrap();
     assert!(n_accepted >= 20 && (n_accepted..n_accepted + 7).contains(&n_drafted), "{output}");
     assert_shows(&output, &format!(" ({n_accepted} of {n_drafted} drafted), context "));
+}
+
+/// Return what a conversation with the endless model shows, beside which `other` could draft.
+fn talk_beside(other: &ChainModel, script: Script, options: &Options) -> String {
+    let (file, other) = (endless().file(), other.file());
+    let files: [(&str, &[u8]); 2] = [("big.gguf", &file), ("small.gguf", &other)];
+    talk_as(script, &files, 1 << 30, bare_metal(), options).0.output().into()
+}
+
+#[test]
+fn a_model_drafts_for_another() {
+    let script =
+        "1\n/set max_tokens 40\ngo\n/set speculative small\ngo\n/stats\n/memory\n/regen\n/undo\ngo\n/stats\n";
+    let answer = "abc ".repeat(10);
+    for (other, n_accepted) in [(endless(), 30..=40), (ChainModel::answers("xyz"), 0..=0)] {
+        let output = talk_beside(&other, Script::piped(script), &Options::default());
+        assert_shows(&output, "\nspeculative = small\n");
+        assert_shows(&output, "  the same for the model that drafts\n");
+        assert_eq!(output.matches(answer.trim_end()).count(), 4, "{output}");
+        for stats in output.split(">>> /stats\n").skip(1) {
+            let found = stats.split_once(" accepted, ").unwrap().0.rsplit_once(' ').unwrap().1;
+            assert!(n_accepted.contains(&found.parse().unwrap()), "{output}");
+        }
+    }
+}
+
+#[test]
+fn a_draft_model_can_be_asked_for_in_advance() {
+    let settings = [("speculative", "small.gguf"), ("max_tokens", "12")];
+    let settings = settings.map(|(name, value)| (name.to_string(), value.to_string())).to_vec();
+    let options = Options { settings, prompt: Some("go".into()), ..Options::default() };
+    let output =
+        talk_beside(&endless(), Script::piped("/set n_ctx 128\n/memory\n/regen\n/stats\n"), &options);
+    assert_eq!(output.matches("abc abc abc").count(), 2, "{output}");
+    assert_shows(&output, "\nn_ctx = 128\n");
+    assert_shows(&output, "  keys and values of 128 tokens\n");
+    assert_shows(&output, "  the same for the model that drafts\n");
+    assert_shows(&output, "\ndrafts: ");
+}
+
+#[test]
+fn what_cannot_draft_is_refused_with_the_reason() {
+    let script = "1\n/set speculative on\n/set speculative small\n/set speculative\n";
+    let other = ChainModel::answers("yes").ends_with("<|end|>", Some("eos"));
+    let output = talk_beside(&other, Script::piped(script), &Options::default());
+    assert_shows(&output, "speculative takes off, lookup or a model. There is no model on: type a number");
+    assert_shows(
+        &output,
+        "small.gguf has another vocabulary than big.gguf: expected \"<|im_end|>\" as token 257, and it has \"<|end|>\"",
+    );
+    assert_shows(&output, "\nspeculative = off\n");
 }
 
 #[test]

@@ -124,6 +124,10 @@ fn memory(scene: &mut Scene<'_, '_, '_>, _: &str) -> Outcome {
         let n_ctx = chat.session().n_ctx();
         writeln!(console, "kv_cache   {:>9}  keys and values of {n_ctx} tokens", bytes(kv_cache_bytes));
         writeln!(console, "scratch    {:>9}  what a forward pass writes on", bytes(scratch_bytes));
+        if let Some(SessionMemory { kv_cache_bytes, scratch_bytes }) = chat.draft_memory() {
+            let draft_bytes = kv_cache_bytes + scratch_bytes;
+            writeln!(console, "draft      {:>9}  the same for the model that drafts", bytes(draft_bytes));
+        }
     }
     let free_bytes = (scene.machine.free_memory)();
     writeln!(scene.console, "free       {:>9}  {free_bytes} bytes", bytes(free_bytes));

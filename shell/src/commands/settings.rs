@@ -12,8 +12,9 @@ pub(super) const COMMANDS: [Command; 2] = [
         summary: "show or change the settings",
         details: "/set shows all settings, /set temp shows one, /set temp 0.8 changes it.\n\
                   After another n_ctx or kv, the next turn reads the conversation again.\n\
-                  With speculative lookup, answers that repeat what was said come faster,\n\
-                  and are the same; /stats tells how much of what was drafted came.\n",
+                  With speculative lookup, answers that repeat what was said come faster; with\n\
+                  speculative NAME, a smaller model of the same vocabulary drafts. They are\n\
+                  the same either way; /stats tells how much of what was drafted came.\n",
         run: set,
     },
     Command {

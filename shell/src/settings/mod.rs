@@ -8,11 +8,10 @@ use alloc::vec::Vec;
 
 use engine::sampler::SamplerParams;
 use engine::session::KvType;
-use engine::speculative::Speculation;
 
 use crate::nearest::nearest;
-use values::{LOOKUP, NONE, OFF, RANDOM, texts};
-pub(crate) use values::{number, quote};
+pub(crate) use values::{LOOKUP, OFF, number, quote};
+use values::{NONE, RANDOM, texts};
 
 /// The smallest context that is still one: a question and an answer of a few words.
 const MIN_N_CTX: usize = 64;
@@ -28,8 +27,8 @@ pub(crate) struct Settings {
     stop: Vec<String>,
     n_ctx: usize,
     kv: KvType,
-    /// Whether answers are drafted by prompt lookup.
-    looks_up: bool,
+    /// What drafts answers: [`LOOKUP`], or the name of a model.
+    speculation: Option<String>,
     /// The largest context that the model knows.
     n_ctx_max: usize,
 }
@@ -87,7 +86,12 @@ const SETTINGS: [Setting; 15] = [
     ),
     setting(Key::NCtx, "n_ctx", "", "how many tokens the context holds"),
     setting(Key::Kv, "kv", "f16, f32 or q8_0", "what the context is kept in"),
-    setting(Key::Speculative, "speculative", "off or lookup", "read ahead what came last time"),
+    setting(
+        Key::Speculative,
+        "speculative",
+        "off, lookup or a model",
+        "read ahead what came last time, or a model drafts",
+    ),
 ];
 
 /// Return the names of all settings.
@@ -111,7 +115,16 @@ impl Settings {
             min_p: 0.05,
             ..SamplerParams::default()
         };
-        Self { sampler, seed: None, max_tokens: 512, stop: Vec::new(), n_ctx, kv, looks_up: false, n_ctx_max }
+        Self {
+            sampler,
+            seed: None,
+            max_tokens: 512,
+            stop: Vec::new(),
+            n_ctx,
+            kv,
+            speculation: None,
+            n_ctx_max,
+        }
     }
 
     /// Return the longest answer, in tokens.
@@ -129,9 +142,9 @@ impl Settings {
         (self.n_ctx, self.kv)
     }
 
-    /// Return the drafter of an answer, if it shall have one.
-    pub(crate) fn speculation(&self) -> Option<Speculation> {
-        self.looks_up.then(Speculation::lookup)
+    /// Return what shall draft answers, if anything: [`LOOKUP`], or the name of a model.
+    pub(crate) fn speculation(&self) -> Option<&str> {
+        self.speculation.as_deref()
     }
 
     /// Return what the sampler needs; `random` is the seed where none is set.
@@ -196,7 +209,7 @@ impl Settings {
             Key::Stop => self.stop.iter().map(|text| quote(text)).collect::<Vec<_>>().join(" "),
             Key::NCtx => self.n_ctx.to_string(),
             Key::Kv => self.kv.to_string(),
-            Key::Speculative => if self.looks_up { LOOKUP } else { OFF }.to_string(),
+            Key::Speculative => self.speculation.as_deref().unwrap_or(OFF).to_string(),
         }
     }
 
@@ -220,13 +233,7 @@ impl Settings {
             Key::Kv => {
                 self.kv = kv_type(text)?;
             }
-            Key::Speculative => {
-                self.looks_up = match text {
-                    OFF => false,
-                    LOOKUP => true,
-                    _ => return None,
-                };
-            }
+            Key::Speculative => self.speculation = (text != OFF).then(|| text.to_string()),
         }
         Some(())
     }
@@ -330,7 +337,6 @@ mod tests {
             ("n_ctx 63", "64 to 8192"),
             ("n_ctx 8193", "64 to 8192"),
             ("kv q4_0", "f16, f32 or q8_0"),
-            ("speculative on", "off or lookup"),
         ] {
             let error = settings.set(arguments).unwrap_err();
             assert!(error.contains(&format!(" takes {takes}, not ")), "{error}");

@@ -12,8 +12,8 @@ pub(super) const RANDOM: &str = "random";
 pub(super) const NONE: &str = "none";
 
 /// What stands for no drafts, and for prompt lookup.
-pub(super) const OFF: &str = "off";
-pub(super) const LOOKUP: &str = "lookup";
+pub(crate) const OFF: &str = "off";
+pub(crate) const LOOKUP: &str = "lookup";
 
 /// Return the number that `text` says, if it lies in `range`.
 pub(crate) fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {

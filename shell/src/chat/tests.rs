@@ -8,8 +8,11 @@ use engine::session::{KvType, memory_required};
 use engine::testing::ChainModel;
 
 use crate::Options;
+use crate::fit::RESERVE_BYTES;
 use crate::testing::script::{Kind, Script};
-use crate::tests::{assert_shows, bare_metal, endless, n_ctx_in, talk, talk_as, talk_to, talk_with_memory};
+use crate::tests::{
+    assert_shows, bare_metal, endless, n_ctx_in, talk, talk_as, talk_to, talk_with_memory, unwrapped,
+};
 
 /// Let `typed` be typed to a model that says "yes".
 fn talk_yes(typed: &str) -> String {
@@ -137,6 +140,40 @@ fn what_cannot_draft_is_refused_with_the_reason() {
         "small.gguf has another vocabulary than big.gguf: expected \"<|im_end|>\" as token 257, and it has \"<|end|>\"",
     );
     assert_shows(&output, "\nspeculative = off\n");
+}
+
+#[test]
+fn a_draft_model_for_which_memory_is_short_is_refused_in_numbers() {
+    let file = ChainModel::answers("yes").n_ctx_train(1 << 20).file();
+    let gguf = Gguf::parse(&file).unwrap();
+    let model = Model::load(&gguf).unwrap();
+    let context_bytes = |n_ctx, kv| memory_required(model.hparams(), n_ctx, kv, 1);
+    let free_bytes = 10_000_000;
+    // The largest that takes the place of the first one: there is no room for two of them.
+    let n_ctx = n_ctx_in(free_bytes + context_bytes(2048, KvType::F16), &file, KvType::F16);
+    let typed = format!("1\n/set n_ctx {n_ctx}\n/set speculative small\n/set speculative\none\n/stats\n");
+    let files: [(&str, &[u8]); 2] = [("big.gguf", &file), ("small.gguf", &file)];
+    let terminal = talk_with_memory(Script::piped(&typed), &files, free_bytes);
+    let there_bytes = free_bytes + context_bytes(n_ctx, KvType::F16);
+    let [f16, q8_0] = [KvType::F16, KvType::Q8_0].map(|kv| {
+        let fits = |n: &usize| 2 * context_bytes(*n, kv) + RESERVE_BYTES <= there_bytes;
+        (1..).map(|n| n * 64).take_while(fits).last().unwrap().min(n_ctx)
+    });
+    let needed = (2 * context_bytes(n_ctx, KvType::F16) + RESERVE_BYTES) as f64 / 1e6;
+    let refusal = format!(
+        "a context of {n_ctx} tokens in f16, with that of the model that drafts, takes {needed:.1} MB of memory and {:.1} MB are \
+         free; {f16} fit, or {q8_0} in q8_0; it stays at {n_ctx}, kv f16",
+        there_bytes as f64 / 1e6
+    );
+    let output = unwrapped(terminal.output());
+    assert_shows(&output, &refusal);
+    assert_shows(&output, ">>> /set speculative speculative = off ");
+    assert_shows(
+        &output,
+        &format!(
+            ">>> one yes >>> /stats prefill: 22 tokens, 0.01 s, 2200.0 tokens/s; 0 reused decode: 3 tokens, 0.01 s, 300.0 tokens/s context: 25 of {n_ctx} tokens"
+        ),
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use boot_tests::{Guest, machine, pvh, workspace};
+use engine::testing::ChainModel;
 use regex::Regex;
 use tools::qemu::{Boot, Failure};
 
@@ -35,14 +36,14 @@ fn what_is_not_for_it_can_neither_be_written_nor_run() {
 }
 
 /// Return whether `secret` is anywhere in the guest's memory, by QEMU's monitor.
-fn memory_has(guest: &mut Guest, secret: &str, dir: &Path) -> bool {
+fn memory_has(guest: &mut Guest, secret: &[u8], dir: &Path) -> bool {
     let file = dir.join("memory");
     guest.send("\x1dc");
     guest.expect("(qemu) ");
     guest.send(&format!("pmemsave 0 {} \"{}\"\r", 512 << 20, file.display()));
     guest.expect("(qemu) ");
     guest.send("\x1dc");
-    fs::read(file).unwrap().windows(secret.len()).any(|bytes| bytes == secret.as_bytes())
+    fs::read(file).unwrap().windows(secret.len()).any(|bytes| bytes == secret)
 }
 
 #[test]
@@ -58,15 +59,47 @@ fn nothing_that_was_said_is_in_memory_after_clear() {
     guest.send(&format!("{SECRET}\r"));
     guest.prompt();
     guest.prompt();
-    assert!(memory_has(&mut guest, SECRET, dir.path()), "the test looks in the wrong place");
+    assert!(memory_has(&mut guest, SECRET.as_bytes(), dir.path()), "the test looks in the wrong place");
     // The monitor has left a row behind, so that the typed line is not the first.
     guest.send("/clear\r");
     guest.expect("The conversation is forgotten.");
     guest.prompt();
-    assert!(!memory_has(&mut guest, SECRET, dir.path()));
+    assert!(!memory_has(&mut guest, SECRET.as_bytes(), dir.path()));
     // And the machine goes on.
     guest.send("ROMEO:\r");
     guest.prompt();
+    guest.leave();
+}
+
+#[test]
+fn nothing_that_a_draft_model_read_is_in_memory_after_clear() {
+    const SECRET: &str = "xq7 the word of the day is Rumpelstilzchen";
+    // Every byte is a token of these models, and a context has its tokens as they are.
+    let tokens: Vec<u8> = SECRET.bytes().flat_map(|byte| u32::from(byte).to_le_bytes()).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let models = ["large.gguf", "small.gguf"].map(|name| dir.path().join(name));
+    for path in &models {
+        fs::write(path, ChainModel::answers("yes").file()).unwrap();
+    }
+    let mut guest = Guest::boot(&machine(pvh(&models, dir.path())));
+    guest.expect("Which model? [1] ");
+    guest.send("1\r");
+    guest.prompt();
+    assert_eq!(guest.ask("/set speculative small"), "speculative = small");
+    assert!(guest.ask("/memory").contains("  the same for the model that drafts\n"));
+    assert_eq!(guest.ask(SECRET), "yes");
+    let stats = guest.ask("/stats");
+    assert!(
+        Regex::new(r"\ndrafts: [1-9]\d* tokens, [1-9]\d* accepted, ").unwrap().is_match(&stats),
+        "{stats}"
+    );
+    assert!(memory_has(&mut guest, &tokens, dir.path()), "the test looks in the wrong place");
+    guest.send("/clear\r");
+    guest.expect("The conversation is forgotten.");
+    guest.prompt();
+    assert!(!memory_has(&mut guest, &tokens, dir.path()));
+    guest.send("hi\r");
+    assert!(guest.prompt().contains("\nyes\n"));
     guest.leave();
 }
 

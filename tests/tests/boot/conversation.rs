@@ -26,7 +26,8 @@ fn a_person_at_a_terminal_holds_a_conversation() {
     let first_lines = Regex::new(concat!(
         r"(?m)^bootlm \S+, a language model on bare metal\n",
         r"processor  .+\ncores      1, computing with .+\nmemory     \S+ [MG]B, \S+ [MG]B of it free\n",
-        r"boot       by PVH in \d+\.\d\d s; clock \d+ MHz \(.+\)\n\n",
+        r"boot       by PVH in \d+\.\d\d s; clock \d+ MHz \(.+\)\n",
+        r"date       \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n\n",
         r"SmolLM2-135M-Instruct\.Q4_1\.gguf: llama 135M Q4_1, 98\.4 MB, context 2048 of 8192\n",
         r"ready in (\d+\.\d\d) s: memory (\d+\.\d\d), model (\d+\.\d\d), (?:weights (\d+\.\d\d), )?tokenizer (\d+\.\d\d), context (\d+\.\d\d)\n",
         r"/help lists the commands, /demo what to try; Ctrl-C stops, /exit leaves\.\n\n$"

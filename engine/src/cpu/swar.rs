@@ -6,7 +6,7 @@
 //! - one 64-bit product is a dot product: `(a + b * 2^k) * (y + x * 2^k)` has `a * x + b * y` in the field from bit `k`
 //!   on, and what would lie above does not exist. Nibbles go four to a register, bytes two;
 //! - scales are binary16, hence whole multiples of 2^-24: `d * sum(q * x) + m * sum(x)` is exact in 64 bits;
-//! - so is its product with the scale of its activations in 128, a multiple of 2^-32 of the largest. The lowest 32 bits are cut off,
+//! - so is its product with the scale of its activations in 128, a multiple of 2^-32 of the largest. The lowest 24 bits are cut off,
 //!   so that the sum over the blocks takes 64: a load or store costs ten times an addition, too.
 //!
 //! Only the finished sum becomes a float. The results are those of [`super::generic`] but for its rounding errors.
@@ -185,12 +185,12 @@ fn mul_mat_columns<B, I: Iterator<Item = B>, const N: usize, const FACTORS: usiz
                 let rows = i * N_ROWS..i * N_ROWS + out.len();
                 for (block, x) in (part * (N_SPREADS / N)..).zip(spreads) {
                     for (w, sum) in column(rows.clone(), block).zip(&mut sums) {
-                        // What does not fit, no model has.
-                        *sum = sum.wrapping_add((dot(w, x) >> 32) as i64);
+                        // What does not fit, no model has: its scales would be hundreds.
+                        *sum = sum.wrapping_add((dot(w, x) >> 24) as i64);
                     }
                 }
                 for (out, sum) in out.iter_mut().zip(sums) {
-                    *out += sum as f32 * (largest / (1 << 24) as f32);
+                    *out += sum as f32 * unit;
                 }
             }
         }

@@ -222,6 +222,7 @@ fn rejects_hyperparameters_that_contradict_each_other() {
     );
     assert_refused(&Tiny { n_head_kv: 8, ..Tiny::default() }.file(), &["head_count_kv is 8"]);
     assert_refused(&Tiny { n_rot: 7, ..Tiny::default() }.file(), &["dimension_count is 7", "even"]);
+    assert_refused(&Tiny { n_rot: 0, ..Tiny::default() }.file(), &["dimension_count is 0", "expected 1 to"]);
     assert_refused(
         &Tiny { n_rot: 10, ..Tiny::default() }.file(),
         &["dimension_count is 10", "at most the head size 8"],

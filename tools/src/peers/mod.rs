@@ -151,7 +151,7 @@ pub fn run(args: &PeersArgs) -> Result<()> {
         if let (Some(quantized), Some(floats)) = (speed(QUANTIZED.0), speed(QUANTIZED.1)) {
             let ratio = quantized / floats;
             text += &format!(
-                "\nWith {n_threads} threads {} writes {ratio:.2} times as fast as {}.\n",
+                "\nOn {n_threads} of the cores, {} writes {ratio:.2} times as fast as {}.\n",
                 QUANTIZED.0, QUANTIZED.1
             );
         }

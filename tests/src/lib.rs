@@ -5,6 +5,7 @@
 //!    than two cores can carry.
 //! 3. **Nothing is timed.** A machine that is busy with other things is slow and right; the limit is there for hangs.
 
+mod monitor;
 mod screen;
 
 use std::env;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 
+pub use monitor::Monitor;
 use nix::sys::wait::WaitStatus;
 use rexpect::session::{PtySession, spawn_command};
 use screen::Screen;

@@ -4,14 +4,12 @@
 //! the screen is what a person looks at, see [`crate::screen`].
 
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use boot_tests::{Guest, LIMIT_MS, machine, pvh, workspace};
+use boot_tests::{Guest, LIMIT_MS, Monitor, machine, pvh, workspace};
 use engine::testing::ChainModel;
 use tools::qemu::Boot;
 
@@ -28,39 +26,20 @@ pub(crate) fn with_usb(mut qemu: Command, devices: &[&str]) -> Command {
 /// A machine on whose serial line a person reads, and types at keyboards.
 struct Desk {
     guest: Guest,
-    monitor: UnixStream,
+    monitor: Monitor,
 }
 
 impl Desk {
     /// Start a machine, its files in `dir`, with these devices there.
     fn boot(boot: Boot, dir: &Path, devices: &[&str]) -> Self {
-        let socket = dir.join("monitor");
-        let mut qemu = with_usb(machine(boot).command(), devices);
-        qemu.arg("-chardev").arg(format!("socket,id=hand,server=on,wait=off,path={}", socket.display()));
-        qemu.args(["-mon", "chardev=hand"]);
-        let guest = Guest::start(qemu);
-        let start = Instant::now();
-        let monitor = loop {
-            match UnixStream::connect(&socket) {
-                Ok(monitor) => break monitor,
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
-                Err(error) => panic!("QEMU's monitor: {error}"),
-            }
-            assert!(start.elapsed() < Duration::from_millis(LIMIT_MS), "QEMU opens no monitor");
-            thread::sleep(Duration::from_millis(10));
-        };
+        let (guest, monitor) = Monitor::start(with_usb(machine(boot).command(), devices), dir);
         Self { guest, monitor }
-    }
-
-    /// Let QEMU's monitor do something.
-    fn command(&mut self, command: &str) {
-        writeln!(self.monitor, "{command}").unwrap();
     }
 
     /// Press these keys, one after another: QEMU's names.
     fn press(&mut self, keys: &[&str]) {
         for key in keys {
-            self.command(&format!("sendkey {key} 60"));
+            self.monitor.command(&format!("sendkey {key} 60"));
             thread::sleep(Duration::from_millis(150));
         }
     }
@@ -109,16 +88,16 @@ fn keyboards_come_and_go() {
     desk.converse();
 
     // One is plugged in behind a hub behind a hub, and the first one pulled out.
-    desk.command("device_add usb-hub,id=near,port=3");
-    desk.command("device_add usb-hub,id=far,port=3.5");
-    desk.command("device_add usb-kbd,id=second,port=3.5.8");
+    desk.monitor.command("device_add usb-hub,id=near,port=3");
+    desk.monitor.command("device_add usb-hub,id=far,port=3.5");
+    desk.monitor.command("device_add usb-kbd,id=second,port=3.5.8");
     desk.wait_for_log("port 7.5.8: 0627:0001, Full speed: keyboard");
-    desk.command("device_del first");
+    desk.monitor.command("device_del first");
     desk.wait_for_log("port 6: gone");
     desk.converse();
 
     // Without any keyboard, and a hub pulled out with what is behind it, the machine goes on.
-    desk.command("device_del near");
+    desk.monitor.command("device_del near");
     desk.wait_for_log("port 7: gone");
     let log = desk.guest.ask("/log");
     let gone = ["port 7.5.8: gone", "port 7.5: gone", "port 7: gone"].map(|line| log.find(line));
@@ -126,13 +105,13 @@ fn keyboards_come_and_go() {
     assert_eq!(desk.guest.ask("hi"), "fine");
 
     // What is no keyboard is left alone. Any port will do, and as often as one likes.
-    desk.command("device_add usb-mouse,id=mouse,port=1");
+    desk.monitor.command("device_add usb-mouse,id=mouse,port=1");
     desk.wait_for_log("port 5: 0627:0001, High speed: not used");
     for n in 1..=3 {
-        desk.command("device_add usb-kbd,id=third,port=4");
+        desk.monitor.command("device_add usb-kbd,id=third,port=4");
         desk.wait_for_log_of(n, "port 8: 0627:0001, High speed: keyboard");
         desk.converse();
-        desk.command("device_del third");
+        desk.monitor.command("device_del third");
         desk.wait_for_log_of(n, "port 8: gone");
     }
     desk.guest.leave();
@@ -158,7 +137,7 @@ fn a_usb_keyboard_edits_and_stops_answers() {
     assert!(desk.guest.screen().contains("\n>>> Romeo:\n"), "{}", desk.guest.screen());
 
     // A key that stays held is repeated: for so long that a busy machine sees it, too. QEMU lets go of it before it presses the next one.
-    desk.command("sendkey a 10000");
+    desk.monitor.command("sendkey a 10000");
     desk.guest.expect("aaa");
     desk.press(&["ctrl-c"]);
     let rest = desk.guest.prompt();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use boot_tests::{Guest, machine, pvh, workspace};
+use boot_tests::{Guest, Monitor, machine, pvh, workspace};
 use engine::testing::ChainModel;
 use regex::Regex;
 use tools::qemu::{Boot, Failure};
@@ -35,14 +35,10 @@ fn what_is_not_for_it_can_neither_be_written_nor_run() {
     }
 }
 
-/// Return whether `secret` is anywhere in the guest's memory, by QEMU's monitor.
-fn memory_has(guest: &mut Guest, secret: &[u8], dir: &Path) -> bool {
+/// Return whether `secret` is anywhere in the guest's memory.
+fn memory_has(monitor: &mut Monitor, secret: &[u8], dir: &Path) -> bool {
     let file = dir.join("memory");
-    guest.send("\x1dc");
-    guest.expect("(qemu) ");
-    guest.send(&format!("pmemsave 0 {} \"{}\"\r", 512 << 20, file.display()));
-    guest.expect("(qemu) ");
-    guest.send("\x1dc");
+    monitor.command(&format!("pmemsave 0 {} \"{}\"", 512 << 20, file.display()));
     fs::read(file).unwrap().windows(secret.len()).any(|bytes| bytes == secret)
 }
 
@@ -50,7 +46,8 @@ fn memory_has(guest: &mut Guest, secret: &[u8], dir: &Path) -> bool {
 fn nothing_that_was_said_is_in_memory_after_clear() {
     const SECRET: &str = "xq7 the word of the day is Rumpelstilzchen";
     let dir = tempfile::tempdir().unwrap();
-    let mut guest = Guest::boot(&machine(builtin_with("max_tokens=8", dir.path())));
+    let boot = builtin_with("max_tokens=8", dir.path());
+    let (mut guest, mut monitor) = Monitor::start(machine(boot).command(), dir.path());
     guest.prompt();
     // While the machine answers something else.
     guest.ask("/set max_tokens 100");
@@ -59,12 +56,9 @@ fn nothing_that_was_said_is_in_memory_after_clear() {
     guest.send(&format!("{SECRET}\r"));
     guest.prompt();
     guest.prompt();
-    assert!(memory_has(&mut guest, SECRET.as_bytes(), dir.path()), "the test looks in the wrong place");
-    // The monitor has left a row behind, so that the typed line is not the first.
-    guest.send("/clear\r");
-    guest.expect("The conversation is forgotten.");
-    guest.prompt();
-    assert!(!memory_has(&mut guest, SECRET.as_bytes(), dir.path()));
+    assert!(memory_has(&mut monitor, SECRET.as_bytes(), dir.path()), "the test looks in the wrong place");
+    assert_eq!(guest.ask("/clear"), "The conversation is forgotten.");
+    assert!(!memory_has(&mut monitor, SECRET.as_bytes(), dir.path()));
     // And the machine goes on.
     guest.send("ROMEO:\r");
     guest.prompt();
@@ -81,7 +75,7 @@ fn nothing_that_a_draft_model_read_is_in_memory_after_clear() {
     for path in &models {
         fs::write(path, ChainModel::answers("yes").file()).unwrap();
     }
-    let mut guest = Guest::boot(&machine(pvh(&models, dir.path())));
+    let (mut guest, mut monitor) = Monitor::start(machine(pvh(&models, dir.path())).command(), dir.path());
     guest.expect("Which model? [1] ");
     guest.send("1\r");
     guest.prompt();
@@ -93,13 +87,10 @@ fn nothing_that_a_draft_model_read_is_in_memory_after_clear() {
         Regex::new(r"\ndrafts: [1-9]\d* tokens, [1-9]\d* accepted, ").unwrap().is_match(&stats),
         "{stats}"
     );
-    assert!(memory_has(&mut guest, &tokens, dir.path()), "the test looks in the wrong place");
-    guest.send("/clear\r");
-    guest.expect("The conversation is forgotten.");
-    guest.prompt();
-    assert!(!memory_has(&mut guest, &tokens, dir.path()));
-    guest.send("hi\r");
-    assert!(guest.prompt().contains("\nyes\n"));
+    assert!(memory_has(&mut monitor, &tokens, dir.path()), "the test looks in the wrong place");
+    assert_eq!(guest.ask("/clear"), "The conversation is forgotten.");
+    assert!(!memory_has(&mut monitor, &tokens, dir.path()));
+    assert_eq!(guest.ask("hi"), "yes");
     guest.leave();
 }
 

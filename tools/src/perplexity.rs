@@ -12,7 +12,7 @@ use engine::Token;
 use engine::cpu::Kernels;
 use engine::model::Model;
 use engine::sampler::{Probabilities, perplexity};
-use engine::session::Session;
+use engine::session::{KvType, Session};
 use engine::tokenizer::Tokenizer;
 
 use crate::model_files::ModelFiles;
@@ -37,6 +37,9 @@ pub struct PerplexityArgs {
     /// Threads that compute; all that there are where it is left out.
     #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
+    /// The instruction set to compute with, such as avx2; the best that there is where it is left out.
+    #[arg(long, value_name = "NAME", value_parser = Kernels::named)]
+    isa: Option<&'static Kernels>,
 }
 
 /// Carry out `bootlm perplexity`.
@@ -46,13 +49,15 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let text = String::from_utf8(text).with_context(name)?;
     let workers = args.threads.map_or_else(Pool::of_this_host, Pool::new);
     let mut files = ModelFiles::load(&args.model, &workers)?;
-    files.interleave(&workers, Kernels::detect());
+    let kernels = args.isa.unwrap_or_else(Kernels::detect);
+    files.interleave(&workers, kernels);
     let model_name = || args.model.display().to_string();
     let gguf = files.gguf().with_context(model_name)?;
     let model = Model::load(&gguf).with_context(model_name)?;
     let tokenizer = Tokenizer::load(&gguf).with_context(model_name)?;
     let n_ctx = args.n_ctx.unwrap_or(model.hparams().n_ctx_train.min(DEFAULT_N_CTX));
-    let mut session = Session::new(&model, &workers, n_ctx).context("a session")?;
+    let mut session =
+        Session::with_kernels(&model, &workers, n_ctx, KvType::default(), kernels).context("a session")?;
 
     let bos = tokenizer.bos().filter(|_| tokenizer.adds_bos());
     let tokens: Vec<Token> = bos.into_iter().chain(tokenizer.encode(&text)).collect();

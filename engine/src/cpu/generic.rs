@@ -200,7 +200,7 @@ fn gelu(x: &mut [f32]) {
 /// As [`Kernels::multiply_add`], with as many sums as twelve registers of the baseline hold: each waits for itself alone.
 fn multiply_add(numbers: Numbers, n_rounds: usize) -> usize {
     match numbers {
-        Numbers::Floats => {
+        Numbers::Floats | Numbers::Halves => {
             let (factor, summand) = black_box((0.5, 1.0));
             let mut sums = black_box([1_f32; 48]);
             for _ in 0..n_rounds {

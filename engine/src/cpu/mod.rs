@@ -39,6 +39,8 @@ pub enum Isa {
     AvxVnni,
     /// AVX2 with AVX-512: F, BW, VL and VNNI.
     Avx512,
+    /// The same with BF16, to which weights and activations of many tokens are rounded.
+    Avx512Bf16,
     /// The baseline where QEMU emulates it: quantized products in whole numbers.
     GenericEmulated,
     /// AVX2 where QEMU emulates it: quantized products in whole numbers.
@@ -47,12 +49,13 @@ pub enum Isa {
 
 impl Isa {
     /// Every set, the plainest first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Generic,
         Self::Sse41,
         Self::Avx2,
         Self::AvxVnni,
         Self::Avx512,
+        Self::Avx512Bf16,
         Self::GenericEmulated,
         Self::Avx2Emulated,
     ];
@@ -65,6 +68,7 @@ impl Isa {
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512bf16",
             Self::GenericEmulated => "generic-emulated",
             Self::Avx2Emulated => "avx2-emulated",
         }
@@ -79,6 +83,7 @@ impl fmt::Display for Isa {
             Self::Avx2 => "AVX2",
             Self::AvxVnni => "AVX-VNNI",
             Self::Avx512 => "AVX-512",
+            Self::Avx512Bf16 => "AVX-512 with BF16",
             Self::GenericEmulated => "generic, emulated",
             Self::Avx2Emulated => "AVX2, emulated",
         })
@@ -120,8 +125,15 @@ pub const LINE_BYTES: usize = 64;
 pub enum Numbers {
     /// 32-bit floats, to which other floats are widened.
     Floats,
+    /// Floats of 16 bits, as many tokens meet them: widened, or as the BF16 that they are rounded to.
+    Halves,
     /// Bytes, in which quantized weights meet activations.
     Bytes,
+}
+
+impl Numbers {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Floats, Self::Halves, Self::Bytes];
 }
 
 impl Kernels {
@@ -130,7 +142,9 @@ impl Kernels {
         #[cfg(target_arch = "x86_64")]
         let order = match x86_64::is_emulated() {
             true => [Isa::Avx2Emulated, Isa::GenericEmulated].as_slice(),
-            false => [Isa::Avx512, Isa::AvxVnni, Isa::Avx2, Isa::Sse41, Isa::Generic].as_slice(),
+            false => {
+                [Isa::Avx512Bf16, Isa::Avx512, Isa::AvxVnni, Isa::Avx2, Isa::Sse41, Isa::Generic].as_slice()
+            }
         };
         #[cfg(not(target_arch = "x86_64"))]
         let order = [Isa::Generic];
@@ -164,11 +178,13 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => x86_64::has_avx512().then_some(&x86_64::AVX512),
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => x86_64::has_avx512_bf16().then_some(&x86_64::AVX512_BF16),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2Emulated => {
                 x86_64::has_avx2().then_some(const { &Self::emulated(x86_64::AVX2, Isa::Avx2Emulated) })
             }
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Sse41 | Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx2Emulated => None,
+            Isa::Sse41 | Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Avx2Emulated => None,
         }
     }
 

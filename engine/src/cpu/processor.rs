@@ -30,6 +30,7 @@ impl Processor {
             ("AVX2", extended_has(&|f| f.has_avx2())),
             ("AVX-512", extended_has(&|f| f.has_avx512f() && f.has_avx512bw() && f.has_avx512vl())),
             ("AVX512-VNNI", extended_has(&|f| f.has_avx512vnni())),
+            ("AVX512-BF16", extended_has(&|f| f.has_avx512_bf16())),
             ("AVX-VNNI", extended_has(&|f| f.has_avx_vnni())),
             ("AMX-INT8", extended_has(&|f| f.has_amx_int8())),
         ];

@@ -31,10 +31,9 @@ pub(crate) struct Host {
     pub(crate) read_gb_s: f64,
     /// The time to hand out a task that does nothing and to wait until all have done it.
     pub(crate) meeting_ns: f64,
-    /// What all of them together multiply and add with nothing to load, a multiply-add being two operations: 32-bit floats, and
-    /// the bytes of quantized products. In thousand millions a second.
-    pub(crate) floats_gflop_s: f64,
-    pub(crate) bytes_gop_s: f64,
+    /// What all of them together multiply and add of each of [`Numbers::ALL`] with nothing to load, a multiply-add being two
+    /// operations: in thousand millions a second.
+    pub(crate) gop_s: [f64; 3],
 }
 
 impl Host {
@@ -61,7 +60,7 @@ impl Host {
                 });
             }
         });
-        let [floats_gflop_s, bytes_gop_s] = [Numbers::Floats, Numbers::Bytes].map(|numbers| {
+        let gop_s = Numbers::ALL.map(|numbers| {
             let n_done = 2 * kernels.multiply_add(numbers, 1) * N_ROUNDS * workers.count();
             let seconds = best_s(N_TIMES, || {
                 workers.run(&|_| {
@@ -74,19 +73,18 @@ impl Host {
             n_threads: workers.count(),
             read_gb_s: N_BYTES as f64 / read_s / 1e9,
             meeting_ns: meetings_s * 1e9 / f64::from(N_MEETINGS),
-            floats_gflop_s,
-            bytes_gop_s,
+            gop_s,
         })
     }
 }
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { n_threads, read_gb_s, meeting_ns, floats_gflop_s, bytes_gop_s } = self;
+        let Self { n_threads, read_gb_s, meeting_ns, gop_s: [floats, halves, bytes] } = self;
         write!(
             f,
             "threads {n_threads}: memory is read at {read_gb_s:.1} GB/s, a meeting takes {meeting_ns:.0} ns; \
-             arithmetic does {floats_gflop_s:.0} GFLOP/s of floats, {bytes_gop_s:.0} GOP/s of bytes"
+             arithmetic does {floats:.0} GFLOP/s of floats, {halves:.0} of halves, {bytes:.0} GOP/s of bytes"
         )
     }
 }

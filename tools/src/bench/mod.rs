@@ -13,10 +13,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use engine::cpu::Kernels;
+use engine::cpu::{Kernels, Numbers};
 use engine::format::gguf::Gguf;
 use engine::model::Model;
 use engine::platform::Workers;
+use engine::quant::TensorType;
 use engine::session::{KvType, Session};
 use serde::Serialize;
 
@@ -84,21 +85,20 @@ struct Row {
 struct PerToken {
     /// The bytes of all weights that are multiplied.
     bytes: u64,
-    /// Multiplications with weights, and as many additions: two for each weight that is a float, and for each that is quantized.
-    /// Those of attention come on top.
-    float_ops: u64,
-    byte_ops: u64,
+    /// Multiplications with weights, and as many additions, of each of [`Numbers::ALL`], where no logits are asked for. Those of
+    /// attention come on top.
+    ops: [u64; 3],
 }
 
 impl PerToken {
     /// Return the operations.
     fn ops(self) -> f64 {
-        (self.float_ops + self.byte_ops) as f64
+        self.ops.iter().sum::<u64>() as f64
     }
 
     /// Return the seconds that its arithmetic takes `host` at least.
     fn arithmetic_s(self, host: &Host) -> f64 {
-        (self.float_ops as f64 / host.floats_gflop_s + self.byte_ops as f64 / host.bytes_gop_s) / 1e9
+        self.ops.iter().zip(host.gop_s).map(|(&ops, gop_s)| ops as f64 / gop_s).sum::<f64>() / 1e9
     }
 }
 
@@ -239,19 +239,25 @@ fn read(session: &mut Session<'_>, tokens: &[u32]) -> Result<()> {
 /// Return what one token takes: all matrices are multiplied but an embedding that is not the output too, of which it is one row,
 /// and the positions.
 fn per_token(gguf: &Gguf<'_>) -> PerToken {
-    let is_apart = gguf.has_tensor("output.weight");
+    let output = if gguf.has_tensor("output.weight") { "output.weight" } else { "token_embd.weight" };
     let is_multiplied = |name: &str| {
         name.ends_with(".weight")
             && name != "position_embd.weight"
-            && !(is_apart && name == "token_embd.weight")
+            && (name != "token_embd.weight" || name == output)
     };
-    let mut token = PerToken { bytes: 0, float_ops: 0, byte_ops: 0 };
+    let mut token = PerToken { bytes: 0, ops: [0; 3] };
     for tensor in gguf.tensors().filter(|tensor| tensor.shape.len() > 1 && is_multiplied(&tensor.name)) {
         token.bytes += tensor.size_bytes();
-        // What has no type of GGUF's is llama2.c's, and quantized.
-        let is_float = tensor.kind().is_ok_and(|kind| !kind.is_quantized());
-        let ops = if is_float { &mut token.float_ops } else { &mut token.byte_ops };
-        *ops += 2 * tensor.shape.iter().product::<u64>();
+        if tensor.name == output {
+            continue;
+        }
+        let numbers = match tensor.kind() {
+            Ok(TensorType::F32) => Numbers::Floats,
+            Ok(TensorType::F16 | TensorType::BF16) => Numbers::Halves,
+            // What has no type of GGUF's is llama2.c's, and quantized.
+            _ => Numbers::Bytes,
+        };
+        token.ops[numbers as usize] += 2 * tensor.shape.iter().product::<u64>();
     }
     token
 }
@@ -308,21 +314,15 @@ mod tests {
     #[test]
     fn a_row_tells_threads_mean_deviation_best_and_what_that_is_of_the_host() {
         let record = Record { n_threads: 2, n_gen: 2, ..Record::default() };
-        let token = PerToken { bytes: 500_000_000, float_ops: 200_000_000, byte_ops: 800_000_000 };
-        let host = Host {
-            n_threads: 2,
-            read_gb_s: 20.0,
-            meeting_ns: 100.0,
-            floats_gflop_s: 10.0,
-            bytes_gop_s: 20.0,
-        };
+        let token = PerToken { bytes: 500_000_000, ops: [100_000_000, 100_000_000, 800_000_000] };
+        let host = Host { n_threads: 2, read_gb_s: 20.0, meeting_ns: 100.0, gop_s: [20.0, 20.0 / 3.0, 20.0] };
         let samples = vec![200_000_000, 100_000_000, 1_000_000_000 / 15];
         let row = Row::new(record, samples, token, Some(host));
         assert_eq!(
             row.to_string(),
             "|       2 | tg2           |      20.00 ±    10.00 |    30.00 |  15.00 |      75 % |         |         |"
         );
-        // A token's floats take 20 ms at least, its bytes 40 ms.
+        // A token's floats take 5 ms at least, its halves 15 ms, its bytes 40 ms.
         let record = Record { n_threads: 1, n_prompt: 8, n_depth: 4, ..Record::default() };
         let row = Row::new(record, vec![800_000_000], token, Some(host));
         assert_eq!(

@@ -60,12 +60,12 @@ impl Row {
 /// Return the table of what the host can do with each number of threads.
 pub(super) fn host_table(hosts: &[Host]) -> String {
     let mut table =
-        "| threads | memory GB/s | meeting ns | floats GFLOP/s | bytes GOP/s |\n|--:|--:|--:|--:|--:|\n"
+        "| threads | memory GB/s | meeting ns | floats GFLOP/s | halves GFLOP/s | bytes GOP/s |\n|--:|--:|--:|--:|--:|--:|\n"
             .to_string();
-    for Host { n_threads, read_gb_s, meeting_ns, floats_gflop_s, bytes_gop_s } in hosts {
+    for Host { n_threads, read_gb_s, meeting_ns, gop_s: [floats, halves, bytes] } in hosts {
         let _ = writeln!(
             table,
-            "| {n_threads} | {read_gb_s:.1} | {meeting_ns:.0} | {floats_gflop_s:.0} | {bytes_gop_s:.0} |"
+            "| {n_threads} | {read_gb_s:.1} | {meeting_ns:.0} | {floats:.0} | {halves:.0} | {bytes:.0} |"
         );
     }
     table

@@ -55,6 +55,14 @@ pub(super) fn has_avx512() -> bool {
     has_avx2() && has_all && keeps(XCR0_AVX512)
 }
 
+/// Return whether the processor multiplies BF16 beyond that.
+pub(super) fn has_avx512_bf16() -> bool {
+    has_avx512()
+        && raw_cpuid::CpuId::new()
+            .get_extended_feature_info()
+            .is_some_and(|extended| extended.has_avx512_bf16())
+}
+
 /// Return whether all the states of registers in `states` are kept, given that CPUID reports OSXSAVE.
 fn keeps(states: u64) -> bool {
     // SAFETY: XGETBV exists, since CPUID reports OSXSAVE.
@@ -86,9 +94,9 @@ pub(super) const SSE41: Kernels = Kernels {
         sse41::mul_mat_interleaved(kind, w, x, n_in, rows, out)
     },
     multiply_add: |numbers, n_rounds| match numbers {
-        Numbers::Floats => (generic::KERNELS.multiply_add)(numbers, n_rounds),
         // SAFETY: as above.
         Numbers::Bytes => unsafe { multiply_add::bytes_sse41(n_rounds) },
+        _ => (generic::KERNELS.multiply_add)(numbers, n_rounds),
     },
     read: fetch::read,
     ..generic::KERNELS
@@ -149,4 +157,14 @@ pub(super) const AVX512: Kernels = Kernels {
     // SAFETY: as above.
     multiply_add: |numbers, n_rounds| unsafe { multiply_add::avx512(numbers, n_rounds) },
     ..AVX2
+};
+
+/// The AVX-512 loops with products in BF16, to be handed out only where [`has_avx512_bf16`].
+pub(super) const AVX512_BF16: Kernels = Kernels {
+    isa: Isa::Avx512Bf16,
+    // SAFETY: the table is handed out only where `has_avx512_bf16`, which is all that this function needs.
+    mul_mat: |kind, w, x, n_in, out| unsafe { avx512::mul_mat_in_bf16(kind, w, x, n_in, out) },
+    // SAFETY: as above.
+    multiply_add: |numbers, n_rounds| unsafe { multiply_add::avx512_bf16(numbers, n_rounds) },
+    ..AVX512
 };

@@ -28,7 +28,7 @@ pub(super) fn bytes_sse41(n_rounds: usize) -> usize {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn avx2(numbers: Numbers, n_rounds: usize) -> usize {
     match numbers {
-        Numbers::Floats => {
+        Numbers::Floats | Numbers::Halves => {
             let [a, b] = black_box([_mm256_set1_ps(0.5), _mm256_set1_ps(1.0)]);
             let mut sums = black_box([b; N_SUMS]);
             for _ in 0..n_rounds {
@@ -56,7 +56,7 @@ pub(super) fn avx2(numbers: Numbers, n_rounds: usize) -> usize {
 /// As [`avx2`], but for VPDPBUSD.
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 pub(super) fn avx_vnni(numbers: Numbers, n_rounds: usize) -> usize {
-    if numbers == Numbers::Floats {
+    if numbers != Numbers::Bytes {
         return avx2(numbers, n_rounds);
     }
     let x = black_box(_mm256_set1_epi8(1));
@@ -74,7 +74,7 @@ pub(super) fn avx_vnni(numbers: Numbers, n_rounds: usize) -> usize {
 #[target_feature(enable = "avx512f,avx512vnni")]
 pub(super) fn avx512(numbers: Numbers, n_rounds: usize) -> usize {
     match numbers {
-        Numbers::Floats => {
+        Numbers::Floats | Numbers::Halves => {
             let [a, b] = black_box([_mm512_set1_ps(0.5), _mm512_set1_ps(1.0)]);
             let mut sums = black_box([b; N_SUMS]);
             for _ in 0..n_rounds {
@@ -97,4 +97,21 @@ pub(super) fn avx512(numbers: Numbers, n_rounds: usize) -> usize {
             n_rounds * N_SUMS * 64
         }
     }
+}
+
+/// As [`avx512`], but for VDPBF16PS.
+#[target_feature(enable = "avx512f,avx512vnni,avx512bf16")]
+pub(super) fn avx512_bf16(numbers: Numbers, n_rounds: usize) -> usize {
+    if numbers != Numbers::Halves {
+        return avx512(numbers, n_rounds);
+    }
+    let x = black_box(_mm512_cvtne2ps_pbh(_mm512_set1_ps(0.5), _mm512_set1_ps(0.5)));
+    let mut sums = black_box([_mm512_set1_ps(1.0); N_SUMS]);
+    for _ in 0..n_rounds {
+        for sum in &mut sums {
+            *sum = _mm512_dpbf16_ps(*sum, x, x);
+        }
+    }
+    black_box(sums);
+    n_rounds * N_SUMS * 32
 }

@@ -139,7 +139,7 @@ fn widen<B: Copy + Default, const V: usize>(
 /// Return the columns of `rows`.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
+pub(super) fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
     // Of four rows, vector `c` gets column `4 * i + c` in its quarter `i`.
     let mut fours = [_mm512_setzero_ps(); LANES];
     for (fours, rows) in fours.as_chunks_mut::<4>().0.iter_mut().zip(rows.as_chunks::<4>().0) {

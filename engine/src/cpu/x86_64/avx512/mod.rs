@@ -2,6 +2,7 @@
 //! those in [`attention`]. The others are AVX2's: memory brings few tokens their floats no faster to wider vectors.
 
 mod attention;
+mod bf16;
 mod floats;
 mod interleaved;
 mod unpack;
@@ -22,5 +23,21 @@ pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usiz
         TensorType::F16 => floats::mul_mat_f16(cast(w), x.floats, n_in, out),
         TensorType::BF16 => floats::mul_mat_bf16(cast(w), x.floats, n_in, out),
         _ => avx2::mul_mat(kind, w, x, n_in, out),
+    }
+}
+
+/// As [`mul_mat`], but weights of 16 bits meet many tokens as BF16.
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni,avx512bf16")]
+pub(super) fn mul_mat_in_bf16(
+    kind: TensorType,
+    w: &[u8],
+    x: Activations<'_>,
+    n_in: usize,
+    out: &mut [&mut [f32]],
+) {
+    match kind {
+        TensorType::F16 if out.len() > FEW_TOKENS => bf16::mul_mat_f16(cast(w), x.floats, n_in, out),
+        TensorType::BF16 if out.len() > FEW_TOKENS => bf16::mul_mat_bf16(cast(w), x.floats, n_in, out),
+        _ => mul_mat(kind, w, x, n_in, out),
     }
 }

@@ -1,4 +1,4 @@
-//! Loads, stores and prefetches of [`super::floats`]: the only places there that touch memory by address.
+//! Loads, stores and prefetches of [`super::floats`] and [`super::bf16`]: the only places there that touch memory by address.
 
 use core::arch::x86_64::*;
 
@@ -38,6 +38,18 @@ pub(super) fn load_bf16_le(x: &[BF16; LANES]) -> __m512 {
 pub(super) fn store_f32(out: &mut [f32; LANES], v: __m512) {
     // SAFETY: the array has the 64 bytes that are written, and any alignment will do.
     unsafe { _mm512_storeu_ps(out.as_mut_ptr(), v) };
+}
+
+#[target_feature(enable = "avx512f")]
+pub(super) fn load_u32(x: &[u32; LANES]) -> __m512i {
+    // SAFETY: the array has the 64 bytes that are read, and any alignment will do.
+    unsafe { _mm512_loadu_si512(x.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx512f")]
+pub(super) fn store_u32(out: &mut [u32; LANES], v: __m512i) {
+    // SAFETY: the array has the 64 bytes that are written, and any alignment will do.
+    unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), v) };
 }
 
 /// Add to `out`, which has up to sixteen floats, the first lanes of `v`.

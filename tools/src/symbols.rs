@@ -1,11 +1,13 @@
 //! The names of the kernel's functions, put behind its image, so that its reports have them (kernel/src/arch/symbols.rs reads them).
 //!
 //! What an ELF file has of names is no part of what a loader brings into memory. So the kernel's last segment, which is empty as
-//! linked, is given a table: little-endian 32-bit words for its length in bytes and for the number of functions; for each function, by
+//! linked, is given a table, and what belongs to no segment, three quarters of the file, is left out: Limine takes memory for all of
+//! it, in one piece, which a machine of 128 MiB may not have. The table: little-endian 32-bit words for its length in bytes and for the number of functions; for each function, by
 //! ascending address, how far it begins above the image's start and how far its name begins above the table's; then the names.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -21,6 +23,10 @@ const PROGRAM_HEADER_BYTES: usize = 56;
 const OFFSET: usize = 8;
 const FILE_BYTES: usize = 32;
 const MEMORY_BYTES: usize = 40;
+
+/// Where the file's header says what sections there are: their place, 8 bytes; their number and the one with their names, 2 bytes each
+/// (`Elf64_Ehdr`).
+const SECTIONS: [Range<usize>; 2] = [40..48, 60..64];
 
 /// Segments begin at pages.
 const PAGE_BYTES: usize = 4096;
@@ -42,7 +48,7 @@ pub fn with_symbols(kernel: &Path, dir: &Path) -> Result<PathBuf> {
 
 /// Return the kernel `file` with the names of its functions.
 fn named(mut file: Vec<u8>) -> Result<Vec<u8>> {
-    let (table, header_at) = {
+    let (table, header_at, end) = {
         let elf = ElfFile64::<LittleEndian>::parse(file.as_slice())?;
         let symbols: BTreeMap<_, _> =
             elf.symbols().filter_map(|symbol| Some((symbol.name().ok()?, symbol.address()))).collect();
@@ -61,12 +67,16 @@ fn named(mut file: Vec<u8>) -> Result<Vec<u8>> {
                 segment.p_type(LittleEndian) == PT_LOAD && segment.p_vaddr(LittleEndian) == names_start
             })
             .context("no segment begins at names_start")?;
+        let end = segments.iter().map(|it| it.p_offset(LittleEndian) + it.p_filesz(LittleEndian)).max();
         (
             table(&functions, image_start)?,
             FileHeader64::e_phoff(header, LittleEndian) as usize + index * PROGRAM_HEADER_BYTES,
+            end.context("no segments")? as usize,
         )
     };
-    let at = file.len().next_multiple_of(PAGE_BYTES);
+    file.truncate(end);
+    SECTIONS.into_iter().for_each(|field| file[field].fill(0));
+    let at = end.next_multiple_of(PAGE_BYTES);
     file.resize(at, 0);
     file.extend_from_slice(&table);
     for (field, value) in [(OFFSET, at), (FILE_BYTES, table.len()), (MEMORY_BYTES, table.len())] {

@@ -34,12 +34,18 @@ pub const LIMIT_MS: u64 = 1_200_000;
 /// What the shell shows when it waits for a line.
 pub const PROMPT: &str = ">>> ";
 
-/// Return the release kernel with the names of its functions, built now if it is not up to date.
+/// Return the release kernel as it is booted, with the names of its functions.
 pub fn kernel() -> &'static Path {
+    static KERNEL: OnceLock<PathBuf> = OnceLock::new();
+    KERNEL.get_or_init(|| with_symbols(linked_kernel(), &target_dir()).unwrap())
+}
+
+/// Return the release kernel as `bootlm` takes it, built now if it is not up to date.
+pub fn linked_kernel() -> &'static Path {
     static KERNEL: OnceLock<PathBuf> = OnceLock::new();
     KERNEL.get_or_init(|| {
         build(&["--release", "--package", "kernel"]);
-        with_symbols(&target_dir().join("release/bootlm-kernel"), &target_dir()).unwrap()
+        target_dir().join("release/bootlm-kernel")
     })
 }
 

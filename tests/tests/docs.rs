@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use boot_tests::{Core, bootlm, kernel, model, target_dir, workspace};
+use boot_tests::{Core, bootlm, linked_kernel, model, target_dir, workspace};
 use regex::Regex;
 use std::process::Command;
 
@@ -155,7 +155,7 @@ fn the_transcript_is_what_happens() {
 
     let _core = Core::wait_for_one();
     let mut run = Command::new(bootlm());
-    run.args(["run", "--accel=tcg", "--smp=2", "--boot=pvh", "--kernel"]).arg(kernel());
+    run.args(["run", "--accel=tcg", "--smp=2", "--boot=pvh", "--kernel"]).arg(linked_kernel());
     run.arg("--build-dir").arg(target_dir()).arg(model());
     let mut run = run.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     run.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();

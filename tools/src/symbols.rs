@@ -52,7 +52,12 @@ fn named(mut file: Vec<u8>) -> Result<Vec<u8>> {
         let elf = ElfFile64::<LittleEndian>::parse(file.as_slice())?;
         let symbols: BTreeMap<_, _> =
             elf.symbols().filter_map(|symbol| Some((symbol.name().ok()?, symbol.address()))).collect();
-        let address = |name: &str| symbols.get(name).copied().with_context(|| format!("no symbol {name}"));
+        let address = |name: &str| {
+            symbols
+                .get(name)
+                .copied()
+                .with_context(|| format!("no symbol {name}; it has to be the file that the linker wrote"))
+        };
         let (image_start, names_start) = (address("image_start")?, address("names_start")?);
         let functions: BTreeMap<u64, String> = elf
             .symbols()

@@ -6,14 +6,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use boot_tests::{Core, Guest, bootlm, kernel, machine, model, pvh_with};
+use boot_tests::{Core, Guest, bootlm, linked_kernel, machine, model, pvh_with};
 use regex::Regex;
 use tempfile::TempDir;
 
 /// Return `bootlm run` with the default model; what it builds on the way goes into `build_dir`.
 fn bootlm_run(build_dir: &TempDir) -> Command {
     let mut run = Command::new(bootlm());
-    run.args(["run", "--accel=tcg", "--smp=1", "--boot=pvh", "--kernel"]).arg(kernel());
+    run.args(["run", "--accel=tcg", "--smp=1", "--boot=pvh", "--kernel"]).arg(linked_kernel());
     run.arg("--build-dir").arg(build_dir.path()).arg(model());
     run
 }

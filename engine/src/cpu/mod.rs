@@ -83,7 +83,7 @@ impl fmt::Display for Isa {
             Self::Avx2 => "AVX2",
             Self::AvxVnni => "AVX-VNNI",
             Self::Avx512 => "AVX-512",
-            Self::Avx512Bf16 => "AVX-512 with BF16",
+            Self::Avx512Bf16 => "AVX-512, BF16",
             Self::GenericEmulated => "generic, emulated",
             Self::Avx2Emulated => "AVX2, emulated",
         })

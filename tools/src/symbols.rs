@@ -2,8 +2,9 @@
 //!
 //! What an ELF file has of names is no part of what a loader brings into memory. So the kernel's last segment, which is empty as
 //! linked, is given a table, and what belongs to no segment, three quarters of the file, is left out: Limine takes memory for all of
-//! it, in one piece, which a machine of 128 MiB may not have. The table: little-endian 32-bit words for its length in bytes and for the number of functions; for each function, by
-//! ascending address, how far it begins above the image's start and how far its name begins above the table's; then the names.
+//! it, in one piece, which a machine of 128 MiB may not have. The table: little-endian 32-bit words for its length in bytes and for the
+//! number of functions; for each function, by ascending address, how far it begins above the image's start and how far its name begins
+//! above the table's; then the names.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,6 @@
-//! The inner loops for AVX-512 with VNNI: the products of [`interleaved`] rows, those of many tokens with weights that are [`floats`], and
-//! those in [`attention`]. The others are AVX2's: memory brings few tokens their floats no faster to wider vectors.
+//! The inner loops for AVX-512 with VNNI: the products of [`interleaved`] rows, those of many tokens with weights that are [`floats`]
+//! or meet them as [`bf16`], and those in [`attention`]. The others are AVX2's: memory brings few tokens their floats no faster to
+//! wider vectors.
 
 mod attention;
 mod bf16;
@@ -36,8 +37,9 @@ pub(super) fn mul_mat_in_bf16(
     out: &mut [&mut [f32]],
 ) {
     match kind {
-        TensorType::F16 if out.len() > FEW_TOKENS => bf16::mul_mat_f16(cast(w), x.floats, n_in, out),
-        TensorType::BF16 if out.len() > FEW_TOKENS => bf16::mul_mat_bf16(cast(w), x.floats, n_in, out),
+        _ if out.len() <= FEW_TOKENS => mul_mat(kind, w, x, n_in, out),
+        TensorType::F16 => bf16::mul_mat_f16(cast(w), x.floats, n_in, out),
+        TensorType::BF16 => bf16::mul_mat_bf16(cast(w), x.floats, n_in, out),
         _ => mul_mat(kind, w, x, n_in, out),
     }
 }

@@ -45,12 +45,10 @@ fn products(criterion: &mut Criterion) {
                     let mut out: Vec<_> = out.chunks_exact_mut(N_OUT).collect();
                     bencher.iter(|| {
                         let (w, out) = (black_box(&w[..]), black_box(&mut out[..]));
+                        let x = Activations { floats: &floats, quants: &quants };
                         match kernels.interleaves(kind) {
-                            true => kernels.mul_mat_interleaved(kind, w, &quants, N_IN, 0..N_OUT, out),
-                            false => {
-                                let x = Activations { floats: &floats, quants: &quants };
-                                kernels.mul_mat(kind, w, x, N_IN, out);
-                            }
+                            true => kernels.mul_mat_interleaved(kind, w, x, N_IN, 0..N_OUT, out),
+                            false => kernels.mul_mat(kind, w, x, N_IN, out),
                         }
                     });
                 });

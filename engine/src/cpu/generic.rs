@@ -61,19 +61,19 @@ fn mul_mat_of<W: Weights, I: Iterator<Item = W>>(
 pub(super) fn mul_mat_interleaved(
     kind: TensorType,
     w: &[u8],
-    x: &[BlockQ8_1],
+    x: Activations<'_>,
     n_in: usize,
     rows: Range<usize>,
     out: &mut [&mut [f32]],
 ) {
     with_block!(kind, B => {
-        let woven_bytes = ROWS * size_of::<B>();
-        let group_bytes = n_in / <B as Block>::Weights::LEN * woven_bytes;
-        for (x, out) in x.chunks_exact(n_in / QK).zip(out) {
-            let x = <B as Block>::Weights::activations(Activations { floats: &[], quants: x });
+        let n_blocks = n_in / <B as Block>::Weights::LEN;
+        let group_bytes = ROWS * n_blocks * size_of::<B>();
+        let x = <B as Block>::Weights::activations(x);
+        for (x, out) in x.chunks_exact(n_blocks).zip(out) {
             for (row, out) in rows.clone().zip(out.iter_mut()) {
-                let group = w[row / ROWS * group_bytes..][..group_bytes].chunks_exact(woven_bytes);
-                let blocks = group.map(|woven| block_of::<B>(kind, woven, row % ROWS).unpack());
+                let group = &w[row / ROWS * group_bytes..][..group_bytes];
+                let blocks = (0..n_blocks).map(|i| block_of::<B>(kind, group, row % ROWS, i).unpack());
                 *out = blocks.zip(x).map(|(w, x)| w.dot(x)).sum();
             }
         }

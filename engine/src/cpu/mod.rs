@@ -18,7 +18,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::kv_cache::KvType;
-use crate::quant::{Activations, BlockQ8_1, Groups, QK, ROWS, TensorType};
+use crate::quant::{self, Activations, BlockQ8_1, Groups, QK, ROWS, TensorType};
 pub use attention::{Found, KeysValues, Queries};
 pub use processor::Processor;
 
@@ -97,8 +97,8 @@ const GELU_CUBIC: f32 = 0.044_715;
 /// `mul_mat(kind, w (n_rows, n_in), x (n_tokens, n_in), n_in, out (n_tokens)(n_rows))`.
 type MulMat = fn(TensorType, &[u8], Activations<'_>, usize, &mut [&mut [f32]]);
 
-/// `mul_mat_interleaved(kind, w (n_groups * ROWS, n_in), x (n_tokens, n_in / QK), n_in, rows, out (n_tokens)(rows.len()))`.
-type MulMatInterleaved = fn(TensorType, &[u8], &[BlockQ8_1], usize, Range<usize>, &mut [&mut [f32]]);
+/// `mul_mat_interleaved(kind, w (n_groups * ROWS, n_in), x (n_tokens, n_in), n_in, rows, out (n_tokens)(rows.len()))`.
+type MulMatInterleaved = fn(TensorType, &[u8], Activations<'_>, usize, Range<usize>, &mut [&mut [f32]]);
 
 /// One instruction set's inner loops. Having one tells that this processor runs them.
 pub struct Kernels {
@@ -218,8 +218,7 @@ impl Kernels {
         assert!(n_in.is_multiple_of(kind.block_len()));
         let row_bytes = n_in / kind.block_len() * kind.block_bytes();
         assert!(w.len().is_multiple_of(row_bytes));
-        let n_values = if kind.is_quantized() { x.quants.len() * QK } else { x.floats.len() };
-        assert_eq!(n_values, out.len() * n_in);
+        assert_eq!(x.n_values(kind), out.len() * n_in);
         assert!(out.iter().all(|out| out.len() == w.len() / row_bytes));
         (self.mul_mat)(kind, w, x, n_in, out);
     }
@@ -238,22 +237,22 @@ impl Kernels {
         (self.interleaves)(kind)
     }
 
-    /// Write the products of `rows` of the interleaved matrix `w (n_out, n_in)` with `x (n_tokens, n_in / QK)` to
+    /// Write the products of `rows` of the interleaved matrix `w (n_out, n_in)` with `x (n_tokens, n_in)` to
     /// `out (n_tokens)(rows.len())`.
     pub fn mul_mat_interleaved(
         &self,
         kind: TensorType,
         w: &[u8],
-        x: &[BlockQ8_1],
+        x: Activations<'_>,
         n_in: usize,
         rows: Range<usize>,
         out: &mut [&mut [f32]],
     ) {
-        assert!(kind.is_quantized() && n_in.is_multiple_of(kind.block_len()));
+        assert!(quant::can_interleave(kind, n_in));
         let row_bytes = n_in / kind.block_len() * kind.block_bytes();
         let n_out = w.len() / row_bytes;
         assert!(w.len().is_multiple_of(row_bytes) && rows.end <= n_out);
-        assert_eq!(x.len(), out.len() * (n_in / QK));
+        assert_eq!(x.n_values(kind), out.len() * n_in);
         assert!(out.iter().all(|out| out.len() == rows.len()));
         // Rows behind the last whole group are not interleaved.
         let n_woven = n_out / ROWS * ROWS;
@@ -264,12 +263,12 @@ impl Kernels {
         let first = rows.start.min(n_woven)..n_woven;
         let others =
             &others[(rows.start.max(n_woven) - n_woven) * row_bytes..(rows.end - n_woven) * row_bytes];
-        for (x, out) in x.chunks_exact(n_in / QK).zip(out) {
+        for (token, out) in out.iter_mut().enumerate() {
+            let x = x.of_token(kind, token, n_in);
             let (products, other_products) = out.split_at_mut(first.len());
             if !first.is_empty() {
                 (self.mul_mat_interleaved)(kind, woven, x, n_in, first.clone(), &mut [products]);
             }
-            let x = Activations { floats: &[], quants: x };
             (self.mul_mat)(kind, others, x, n_in, &mut [other_products]);
         }
     }

@@ -61,8 +61,8 @@ impl<'a> Matrix<'a> {
     /// Return whether the weights meet quantized activations.
     pub(crate) fn is_quantized(&self) -> bool {
         match self.rows {
-            Rows::Blocks { kind, .. } => kind.is_quantized(),
-            Rows::Interleaved { .. } | Rows::Groups(_) => true,
+            Rows::Blocks { kind, .. } | Rows::Interleaved { kind, .. } => kind.is_quantized(),
+            Rows::Groups(_) => true,
         }
     }
 
@@ -91,7 +91,7 @@ impl<'a> Matrix<'a> {
                 kernels.mul_mat(kind, bytes, x, self.n_in, out);
             }
             Rows::Interleaved { kind, bytes } => {
-                kernels.mul_mat_interleaved(kind, bytes, x.quants, self.n_in, rows, out);
+                kernels.mul_mat_interleaved(kind, bytes, x, self.n_in, rows, out);
             }
             Rows::Groups(groups) => {
                 kernels.mul_mat_groups(groups.cut(self.blocks_of(&rows)), x, self.n_in, out);

@@ -1,9 +1,9 @@
 //! The interleaved layout: sixteen rows of a matrix woven together, so that one vector holds the same part of all of them.
 //!
 //! Rows are taken in groups of [`ROWS`]. A block of a group is its rows' blocks, unit by unit: the first unit of each
-//! row, then the second of each, and so on. A unit is a binary16 (scales and minima), else four bytes. So a load of 64 bytes,
-//! the largest that there is, has a lane per row, and sixteen scales lie side by side; a smaller one has the same of some rows. A group
-//! takes the bytes that its rows took, hence it can take their place. Rows behind the last whole group stay as they are.
+//! row, then the second of each, and so on. A unit is a binary16 (scales and minima), else four bytes, which are one float or two of
+//! 16 bits. So a load of 64 bytes, the largest that there is, has a lane per row, and sixteen scales lie side by side; a smaller one has
+//! the same of some rows. A group takes the bytes that its rows took, hence it can take their place. Rows behind the last whole group stay as they are.
 //!
 //! This is a layout of ours: no file on a disk has it.
 
@@ -13,6 +13,9 @@ use super::{Block, TensorType, Weights, with_block};
 
 /// Rows in a group.
 pub const ROWS: usize = 16;
+
+/// Bytes of a unit that is not a binary16.
+const UNIT: usize = 4;
 
 /// More bytes than a block of any type has.
 const MAX_BLOCK_BYTES: usize = 256;
@@ -33,8 +36,8 @@ impl RowLayout {
 
     /// Return ggml's number of a type, and the layout, that the type number `id` stands for.
     pub(crate) fn split(id: u32) -> (u32, Self) {
-        let kind = TensorType::from_ggml(id ^ Self::MARK).filter(|kind| kind.is_quantized());
-        kind.map_or((id, Self::Plain), |kind| (kind as u32, Self::Interleaved))
+        TensorType::from_ggml(id ^ Self::MARK)
+            .map_or((id, Self::Plain), |kind| (kind as u32, Self::Interleaved))
     }
 
     /// Return the type number that stands for interleaved rows of `kind`.
@@ -43,29 +46,43 @@ impl RowLayout {
     }
 }
 
+/// Return whether rows of `n_in` weights of `kind` are whole units.
+pub(crate) fn can_interleave(kind: TensorType, n_in: usize) -> bool {
+    let n_blocks = n_in / kind.block_len();
+    n_in.is_multiple_of(kind.block_len()) && (n_blocks * kind.block_bytes()).is_multiple_of(woven_bytes(kind))
+}
+
+/// Return how many bytes of a row lie in a block of a group: a block, or as many as fill a unit.
+fn woven_bytes(kind: TensorType) -> usize {
+    kind.block_bytes().max(UNIT)
+}
+
 /// Weave the rows `group (ROWS, row_bytes)` of `kind`; `scratch` has as many bytes.
 pub(crate) fn interleave(kind: TensorType, group: &mut [u8], scratch: &mut [u8]) {
     scratch.copy_from_slice(group);
-    let (block_bytes, halves) = (kind.block_bytes(), halves(kind));
+    let (block_bytes, halves) = (woven_bytes(kind), halves(kind));
     for (row, bytes) in scratch.chunks_exact(scratch.len() / ROWS).enumerate() {
         let blocks = bytes.chunks_exact(block_bytes).zip(group.chunks_exact_mut(ROWS * block_bytes));
         for (block, woven) in blocks {
-            weave::<4>(&block[..halves.start], row, &mut woven[..ROWS * halves.start]);
+            weave::<UNIT>(&block[..halves.start], row, &mut woven[..ROWS * halves.start]);
             weave::<2>(&block[halves.clone()], row, &mut woven[ROWS * halves.start..ROWS * halves.end]);
-            weave::<4>(&block[halves.end..], row, &mut woven[ROWS * halves.end..]);
+            weave::<UNIT>(&block[halves.end..], row, &mut woven[ROWS * halves.end..]);
         }
     }
 }
 
-/// Return the block of row `row` in a block of a group.
-pub(crate) fn block_of<B: Block>(kind: TensorType, woven: &[u8], row: usize) -> B {
-    let halves = halves(kind);
+/// Return block `i` of row `row` of `group (ROWS, row_bytes)`, whose rows are woven.
+pub(crate) fn block_of<B: Block>(kind: TensorType, group: &[u8], row: usize, i: usize) -> B {
+    let (halves, woven_bytes) = (halves(kind), woven_bytes(kind));
+    let at = i * size_of::<B>();
+    let woven = &group[at / woven_bytes * woven_bytes * ROWS..][..woven_bytes * ROWS];
     let mut bytes = [0; MAX_BLOCK_BYTES];
-    let block = &mut bytes[..size_of::<B>()];
-    unweave::<4>(&woven[..ROWS * halves.start], row, &mut block[..halves.start]);
-    unweave::<2>(&woven[ROWS * halves.start..ROWS * halves.end], row, &mut block[halves.clone()]);
-    unweave::<4>(&woven[ROWS * halves.end..], row, &mut block[halves.end..]);
-    B::read_from_bytes(block).expect("as many bytes as the block has")
+    let unwoven = &mut bytes[..woven_bytes];
+    unweave::<UNIT>(&woven[..ROWS * halves.start], row, &mut unwoven[..halves.start]);
+    unweave::<2>(&woven[ROWS * halves.start..ROWS * halves.end], row, &mut unwoven[halves.clone()]);
+    unweave::<UNIT>(&woven[ROWS * halves.end..], row, &mut unwoven[halves.end..]);
+    B::read_from_bytes(&unwoven[at % woven_bytes..][..size_of::<B>()])
+        .expect("as many bytes as the block has")
 }
 
 /// Write row `row` of the interleaved matrix `w (n_out, out.len())` as floats to `out`.
@@ -76,9 +93,8 @@ pub(crate) fn dequantize_row(kind: TensorType, w: &[u8], row: usize, out: &mut [
         return kind.dequantize(&w[row * row_bytes..][..row_bytes], out);
     };
     with_block!(kind, B => {
-        let woven = group.chunks_exact(ROWS * size_of::<B>());
-        for (woven, out) in woven.zip(out.chunks_exact_mut(<B as Block>::Weights::LEN)) {
-            block_of::<B>(kind, woven, row % ROWS).unpack().dequantize(out);
+        for (i, out) in out.chunks_exact_mut(<B as Block>::Weights::LEN).enumerate() {
+            block_of::<B>(kind, group, row % ROWS, i).unpack().dequantize(out);
         }
     });
 }

@@ -27,7 +27,7 @@ pub use block::{Block, Quants, Weights};
 pub use float::{BF16, F16};
 pub use groups::{GroupBlock, Groups};
 pub use interleaved::{ROWS, RowLayout};
-pub(crate) use interleaved::{block_of, dequantize_row, interleave};
+pub(crate) use interleaved::{block_of, can_interleave, dequantize_row, interleave};
 pub use iq4_nl::{BlockIQ4_NL, IQ4_NL_VALUES};
 pub use q2_k::BlockQ2_K;
 pub use q3_k::BlockQ3_K;

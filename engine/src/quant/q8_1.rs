@@ -5,7 +5,7 @@
 
 use zerocopy::FromZeros;
 
-use super::QK;
+use super::{QK, TensorType};
 
 /// 32 activations `d * q` with 8-bit `q`, and their sum.
 #[derive(Clone, Copy, Debug, Default, FromZeros, PartialEq)]
@@ -29,4 +29,21 @@ pub struct Activations<'a> {
     pub floats: &'a [f32],
     /// `(n_tokens, n_in / QK)`, the same values; read by quantized weights.
     pub quants: &'a [BlockQ8_1],
+}
+
+impl Activations<'_> {
+    /// Return how many there are of what weights of `kind` read.
+    pub(crate) fn n_values(self, kind: TensorType) -> usize {
+        if kind.is_quantized() { self.quants.len() * QK } else { self.floats.len() }
+    }
+
+    /// Return what weights of `kind` read of token `token`.
+    pub(crate) fn of_token(self, kind: TensorType, token: usize, n_in: usize) -> Self {
+        let mut x = Self { floats: &[], quants: &[] };
+        match kind.is_quantized() {
+            true => x.quants = &self.quants[token * n_in / QK..][..n_in / QK],
+            false => x.floats = &self.floats[token * n_in..][..n_in],
+        }
+        x
+    }
 }

@@ -3,7 +3,7 @@
 //! Alone, a processor fetches too little: it looks no further than the end of a page, and is slow to see that blocks whose parts are read by
 //! turns are a stream. (Zen 5, one core, GB/s: Q4_0 30 -> 38, Q4_K 24 -> 39.)
 
-use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
 
 use crate::cpu::LINE_BYTES;
 
@@ -19,6 +19,13 @@ pub(super) fn ahead<B>(block: &B, i: usize, n: usize) {
         // SAFETY: an address that is not there is not fetched, without a fault (Intel SDM volume 2, PREFETCHh).
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
     }
+}
+
+/// Fetch the line in which `data` begins, no nearer than the second cache.
+#[inline(always)]
+pub(super) fn line<T: ?Sized>(data: &T) {
+    // SAFETY: as above.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>((&raw const *data).cast()) };
 }
 
 /// As [`crate::cpu::Kernels::read`].

@@ -8,6 +8,7 @@ mod multiply_add;
 mod products;
 mod sse41;
 mod woven;
+mod woven_floats;
 
 use core::arch::x86_64::_xgetbv;
 
@@ -147,8 +148,6 @@ pub(super) const AVX_VNNI: Kernels = Kernels {
 pub(super) const AVX512: Kernels = Kernels {
     isa: Isa::Avx512,
     // SAFETY: the table is handed out only where `has_avx512`, which is all that this function needs.
-    mul_mat: |kind, w, x, n_in, out| unsafe { avx512::mul_mat(kind, w, x, n_in, out) },
-    // SAFETY: as above.
     mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
         avx512::mul_mat_interleaved(kind, w, x, n_in, rows, out)
     },
@@ -163,7 +162,9 @@ pub(super) const AVX512: Kernels = Kernels {
 pub(super) const AVX512_BF16: Kernels = Kernels {
     isa: Isa::Avx512Bf16,
     // SAFETY: the table is handed out only where `has_avx512_bf16`, which is all that this function needs.
-    mul_mat: |kind, w, x, n_in, out| unsafe { avx512::mul_mat_in_bf16(kind, w, x, n_in, out) },
+    mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
+        avx512::mul_mat_interleaved_in_bf16(kind, w, x, n_in, rows, out)
+    },
     // SAFETY: as above.
     multiply_add: |numbers, n_rounds| unsafe { multiply_add::avx512_bf16(numbers, n_rounds) },
     ..AVX512

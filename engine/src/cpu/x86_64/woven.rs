@@ -10,6 +10,7 @@ use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::fetch;
+use crate::cpu::LINE_BYTES;
 use crate::quant::{BlockQ8_1, F16, QK, ROWS};
 
 /// Four bytes of each row.
@@ -74,18 +75,54 @@ impl Destination<'_, '_> {
     }
 
     /// Write the products of the rows from `first` on, as far as they are wanted, to those of token `token`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn store<const N: usize>(&mut self, token: usize, first: usize, products: &[f32; N]) {
-        let wanted = first.max(self.rows.start)..(first + N).min(self.rows.end);
-        if wanted.start >= wanted.end {
-            return;
-        }
-        let out = &mut self.out[token][wanted.start - self.rows.start..wanted.end - self.rows.start];
+        let (out, wanted) = self.place(token, first, N);
         match <&mut [f32; N]>::try_from(&mut *out) {
             // All of them are one vector, not a copy of so many bytes.
             Ok(all) => *all = *products,
-            Err(_) => out.copy_from_slice(&products[wanted.start - first..wanted.end - first]),
+            Err(_) => out.copy_from_slice(&products[wanted]),
         }
+    }
+
+    /// Add the products of the groups of rows from `first` on, as far as they are wanted, to those of token `token`; `add_to` adds those
+    /// of a group.
+    #[inline(always)]
+    pub(super) fn add<S: Copy, const G: usize>(
+        &mut self,
+        token: usize,
+        first: usize,
+        sums: [S; G],
+        add_to: impl Fn(S, &mut [f32; ROWS]),
+    ) {
+        let (out, wanted) = self.place(token, first, G * ROWS);
+        let (whole, rest) = out.as_chunks_mut();
+        if whole.len() == G && rest.is_empty() {
+            return whole.iter_mut().zip(sums).for_each(|(out, sums)| add_to(sums, out));
+        }
+        let mut products = [[0.0; ROWS]; G];
+        products.iter_mut().zip(sums).for_each(|(products, sums)| add_to(sums, products));
+        let products = &products.as_flattened()[wanted];
+        out.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+    }
+
+    /// Fetch what is where the products of `n` rows from `first` on go.
+    #[inline(always)]
+    pub(super) fn fetch(&mut self, token: usize, first: usize, n: usize) {
+        for line in self.place(token, first, n).0.chunks(LINE_BYTES / size_of::<f32>()) {
+            fetch::line(line);
+        }
+    }
+
+    /// Return where products of `n` rows from `first` on go, and which of them are wanted.
+    #[inline(always)]
+    fn place(&mut self, token: usize, first: usize, n: usize) -> (&mut [f32], Range<usize>) {
+        let wanted = first.max(self.rows.start)..(first + n).min(self.rows.end);
+        if wanted.is_empty() {
+            return (&mut [], 0..0);
+        }
+        let out = &mut self.out[token][wanted.start - self.rows.start..wanted.end - self.rows.start];
+        (out, wanted.start - first..wanted.end - first)
     }
 }
 

@@ -100,9 +100,9 @@ fn plan(file: &[u8], kernels: &Kernels) -> Option<Vec<Plan>> {
             return None;
         }
         end = placed.start + tensor.bytes.len();
-        let n_rows = usize::try_from(tensor.shape.iter().skip(1).product::<u64>()).ok()?;
-        let kind = TensorType::from_ggml(tensor.ggml_type).filter(|&kind| kernels.interleaves(kind));
-        if let (Some(kind), RowLayout::Plain, n_groups @ 1..) = (kind, tensor.layout, n_rows / ROWS) {
+        let n_groups = tensor.n_groups_to_interleave(kernels);
+        if let (Ok(kind), 1..) = (tensor.kind(), n_groups) {
+            let n_rows = tensor.shape.iter().skip(1).product::<u64>() as usize;
             let group_bytes = tensor.bytes.len() / n_rows * ROWS;
             let groups = placed.start..placed.start + n_groups * group_bytes;
             plans.push(Plan { kind, type_at: placed.type_at, groups, group_bytes });
@@ -139,6 +139,10 @@ mod tests {
             (TensorType::Q4_0, 32, 15),
             (TensorType::Q6_K, 256, 33),
             (TensorType::Q2_K, 256, 16),
+            (TensorType::F32, 3, 17),
+            (TensorType::F16, 6, 18),
+            // Rows that are not whole units.
+            (TensorType::BF16, 5, 16),
         ] {
             let len = n_in / kind.block_len() * kind.block_bytes() * n_out;
             // No byte makes a binary16 that is not a number.
@@ -157,15 +161,16 @@ mod tests {
             let mut after = file();
             let mut steps = Vec::new();
             interleave(&mut after, &InTurn(n_cores), kernels, &mut |done, all| steps.push((done, all)));
-            let n_bytes: usize = [16 * 2 * 20, 16 * 3 * 34, 32 * 210].into_iter().sum();
-            assert_eq!(steps.len(), 3);
+            let n_bytes: usize =
+                [16 * 2 * 20, 16 * 3 * 34, 32 * 210, 16 * 3 * 4, 16 * 6 * 2].into_iter().sum();
+            assert_eq!(steps.len(), 5);
             assert!(steps.is_sorted() && steps.iter().all(|&(_, all)| all == n_bytes), "{steps:?}");
-            assert_eq!(steps[2].0, n_bytes);
+            assert_eq!(steps[4].0, n_bytes);
             let after = Gguf::parse(&after).unwrap();
             for tensor in before.tensors() {
                 let (other, kind) = (after.tensor(&tensor.name).unwrap(), tensor.kind().unwrap());
                 assert_eq!((other.ggml_type, &other.shape), (tensor.ggml_type, &tensor.shape));
-                let is_woven = matches!(kind, TensorType::Q4_1 | TensorType::Q8_0 | TensorType::Q6_K);
+                let is_woven = matches!(&*tensor.name, "Q4_1" | "Q8_0" | "Q6_K" | "F32" | "F16");
                 assert_eq!(other.layout == RowLayout::Interleaved, is_woven, "{kind}");
                 if !is_woven {
                     assert_eq!(other.bytes, tensor.bytes);

@@ -18,7 +18,7 @@ use hashbrown::HashMap;
 use crate::Error;
 use crate::cpu::Kernels;
 use crate::format::reader::Reader;
-use crate::quant::{Groups, RowLayout, TensorType};
+use crate::quant::{Groups, ROWS, RowLayout, TensorType, can_interleave};
 pub use interleave::interleave;
 pub use reader::Entry;
 use reader::Placed;
@@ -51,6 +51,16 @@ pub struct Tensor<'a> {
 }
 
 impl Tensor<'_> {
+    /// Return how many groups of rows are to be interleaved, so that `kernels` multiply them faster.
+    fn n_groups_to_interleave(&self, kernels: &Kernels) -> usize {
+        let n_in = self.shape.first().map_or(0, |&n_in| n_in as usize);
+        let is_worth = |kind| kernels.interleaves(kind) && can_interleave(kind, n_in);
+        match self.layout == RowLayout::Plain && self.kind().is_ok_and(is_worth) {
+            true => self.shape.iter().skip(1).product::<u64>() as usize / ROWS,
+            false => 0,
+        }
+    }
+
     /// Return the type of the weights in `bytes`.
     ///
     /// # Errors
@@ -116,10 +126,7 @@ impl<'a> Gguf<'a> {
 
     /// Return whether `kernels` would multiply a matrix faster that is not interleaved yet.
     pub fn is_worth_interleaving(&self, kernels: &Kernels) -> bool {
-        let is_worth = |tensor: &Tensor<'_>| {
-            tensor.layout == RowLayout::Plain && tensor.kind().is_ok_and(|kind| kernels.interleaves(kind))
-        };
-        self.tensors().any(is_worth)
+        self.tensors().any(|tensor| tensor.n_groups_to_interleave(kernels) > 0)
     }
 
     /// Return all tensors, in no order.

@@ -1,4 +1,4 @@
-//! Products of weights that are floats: of few tokens row by row, of many in tiles.
+//! Products of weights that are floats, in rows that are not interleaved: of few tokens row by row, of many in tiles.
 
 use core::arch::x86_64::*;
 use core::ops::Range;

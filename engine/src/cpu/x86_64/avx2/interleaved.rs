@@ -5,18 +5,19 @@ use core::array;
 use core::ops::Range;
 
 use super::super::woven::{self, Destination, Steps, Woven};
+use super::interleaved_floats;
 use super::unpack::{
     Unpacked, UnpackedQ6, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0, unpack_q5_1,
     unpack_q5_k, unpack_q6_k, unpack_q8_0,
 };
 use super::vectors::{LANES, to_array};
 use crate::cpu::generic;
-use crate::quant::{BlockQ8_1, ROWS, TensorType};
+use crate::quant::{Activations, BlockQ8_1, ROWS, TensorType};
 
 /// Return whether there are products for interleaved rows of `kind`.
 pub(in crate::cpu::x86_64) fn interleaves(kind: TensorType) -> bool {
     use TensorType::*;
-    matches!(kind, Q8_0 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | IQ4_NL | Q4_K | Q5_K | Q6_K)
+    matches!(kind, F32 | F16 | BF16 | Q8_0 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | IQ4_NL | Q4_K | Q5_K | Q6_K)
 }
 
 /// As [`crate::cpu::Kernels::mul_mat_interleaved`], for whole groups.
@@ -24,53 +25,75 @@ pub(in crate::cpu::x86_64) fn interleaves(kind: TensorType) -> bool {
 pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     kind: TensorType,
     w: &[u8],
-    x: &[BlockQ8_1],
+    x: Activations<'_>,
     n_in: usize,
     rows: Range<usize>,
     out: &mut [&mut [f32]],
 ) {
     use TensorType::*;
     let to = Destination { n_in, rows, out };
+    let quants = x.quants;
     match kind {
-        Q8_0 => {
-            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q8_0(w, part), |w, x, acc| add_signed(w, x, acc))
-        }
+        F32 | F16 | BF16 => interleaved_floats::mul_mat(kind, w, x.floats, to),
+        Q8_0 => mul_mat::<_, _, 1>(
+            w,
+            quants,
+            to,
+            |w, _, part| unpack_q8_0(w, part),
+            |w, x, acc| add_signed(w, x, acc),
+        ),
         IQ4_NL => mul_mat::<_, _, 1>(
             w,
-            x,
+            quants,
             to,
             |w, _, part| unpack_iq4_nl(w, part),
             |w, x, acc| add_signed(w, x, acc),
         ),
-        Q4_0 => {
-            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_0(w, part), |w, x, acc| add_4_bits(w, x, acc))
-        }
-        Q4_1 => {
-            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_1(w, part), |w, x, acc| add_4_bits(w, x, acc))
-        }
-        Q5_0 => {
-            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_0(w, part), |w, x, acc| add_5_bits(w, x, acc))
-        }
-        Q5_1 => {
-            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_1(w, part), |w, x, acc| add_5_bits(w, x, acc))
-        }
+        Q4_0 => mul_mat::<_, _, 1>(
+            w,
+            quants,
+            to,
+            |w, _, part| unpack_q4_0(w, part),
+            |w, x, acc| add_4_bits(w, x, acc),
+        ),
+        Q4_1 => mul_mat::<_, _, 1>(
+            w,
+            quants,
+            to,
+            |w, _, part| unpack_q4_1(w, part),
+            |w, x, acc| add_4_bits(w, x, acc),
+        ),
+        Q5_0 => mul_mat::<_, _, 1>(
+            w,
+            quants,
+            to,
+            |w, _, part| unpack_q5_0(w, part),
+            |w, x, acc| add_5_bits(w, x, acc),
+        ),
+        Q5_1 => mul_mat::<_, _, 1>(
+            w,
+            quants,
+            to,
+            |w, _, part| unpack_q5_1(w, part),
+            |w, x, acc| add_5_bits(w, x, acc),
+        ),
         Q4_K => mul_mat::<_, _, 8>(
             w,
-            x,
+            quants,
             to,
             |w, i, part| unpack_q4_k(w, i, part),
             |w, x, acc| add_4_bits(w, x, acc),
         ),
         Q5_K => mul_mat::<_, _, 8>(
             w,
-            x,
+            quants,
             to,
             |w, i, part| unpack_q5_k(w, i, part),
             |w, x, acc| add_5_bits(w, x, acc),
         ),
         Q6_K => mul_mat::<_, _, 8>(
             w,
-            x,
+            quants,
             to,
             |w, i, part| unpack_q6_k(w, i, part),
             |w, x, acc| add_6_bits(w, x, acc),

@@ -9,6 +9,7 @@ mod blocks;
 mod floats;
 mod fold;
 mod interleaved;
+mod interleaved_floats;
 mod ops;
 mod super_blocks;
 pub(super) mod unpack;
@@ -16,6 +17,7 @@ mod vectors;
 
 pub(super) use attention::{add_products, attend, attend_by};
 pub(super) use interleaved::{four, interleaves, mul_mat_interleaved};
+pub(super) use interleaved_floats::mul_mat as mul_mat_interleaved_floats;
 pub(super) use ops::{gelu, keep, quantize_q8_1, softmax, swiglu};
 pub(super) use vectors::{LANES, to_array};
 

@@ -58,6 +58,13 @@ pub(super) fn load_bf16_le(x: &[BF16; LANES]) -> __m256 {
     _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
 }
 
+/// Return two floats in every pair of lanes.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn load_pair(x: &[f32; 2]) -> __m256 {
+    // SAFETY: the array has the 8 bytes that are read, and any alignment will do.
+    _mm256_castpd_ps(_mm256_broadcastsd_pd(unsafe { _mm_load_sd(x.as_ptr().cast()) }))
+}
+
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn load_i8(x: &[i8; QK]) -> __m256i {
     // SAFETY: the array has the 32 bytes that are read, and any alignment will do.

@@ -12,13 +12,14 @@ use core::ops::Range;
 use zerocopy::FromBytes;
 
 use super::super::woven::{self, Destination, Steps, SuperBlockQ6, Woven};
+use super::floats::to_array;
 use super::unpack::{
     HalfScales, Scale, ScaleAndMinimum, Unpacked, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k,
     unpack_q5_0, unpack_q5_1, unpack_q5_k, unpack_q6_k, unpack_q8_0,
 };
-use super::vectors::store_f32;
+use super::{bf16, floats};
 use crate::cpu::generic;
-use crate::quant::{BlockQ8_1, QK, ROWS, TensorType};
+use crate::quant::{Activations, BlockQ8_1, QK, ROWS, TensorType};
 
 /// Groups, and tokens, whose sums are in registers: what is loaded for one meets all of the others.
 const TILE_GROUPS: usize = 2;
@@ -35,25 +36,43 @@ const PANEL: usize = 16;
 pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     kind: TensorType,
     w: &[u8],
-    x: &[BlockQ8_1],
+    x: Activations<'_>,
     n_in: usize,
     rows: Range<usize>,
     out: &mut [&mut [f32]],
 ) {
     use TensorType::*;
     let to = Destination { n_in, rows, out };
+    let quants = x.quants;
     // Offsets are 128 >> 0, 4 or 3.
     match kind {
-        Q8_0 => signed::<_, 0>(w, x, to, |w| unpack_q8_0(w)),
-        IQ4_NL => signed::<_, 0>(w, x, to, |w| unpack_iq4_nl(w)),
-        Q4_0 => signed::<_, 4>(w, x, to, |w| unpack_q4_0(w)),
-        Q5_0 => signed::<_, 3>(w, x, to, |w| unpack_q5_0(w)),
-        Q4_1 => from_minimum::<_, 1>(w, x, to, |w, _| unpack_q4_1(w)),
-        Q5_1 => from_minimum::<_, 1>(w, x, to, |w, _| unpack_q5_1(w)),
-        Q4_K => from_minimum::<_, 8>(w, x, to, |w, i| unpack_q4_k(w, i)),
-        Q5_K => from_minimum::<_, 8>(w, x, to, |w, i| unpack_q5_k(w, i)),
-        Q6_K => in_halves(w, x, to),
+        F32 | F16 | BF16 => floats::mul_mat(kind, w, x.floats, to),
+        Q8_0 => signed::<_, 0>(w, quants, to, |w| unpack_q8_0(w)),
+        IQ4_NL => signed::<_, 0>(w, quants, to, |w| unpack_iq4_nl(w)),
+        Q4_0 => signed::<_, 4>(w, quants, to, |w| unpack_q4_0(w)),
+        Q5_0 => signed::<_, 3>(w, quants, to, |w| unpack_q5_0(w)),
+        Q4_1 => from_minimum::<_, 1>(w, quants, to, |w, _| unpack_q4_1(w)),
+        Q5_1 => from_minimum::<_, 1>(w, quants, to, |w, _| unpack_q5_1(w)),
+        Q4_K => from_minimum::<_, 8>(w, quants, to, |w, i| unpack_q4_k(w, i)),
+        Q5_K => from_minimum::<_, 8>(w, quants, to, |w, i| unpack_q5_k(w, i)),
+        Q6_K => in_halves(w, quants, to),
         _ => generic::mul_mat_interleaved(kind, w, x, n_in, to.rows, to.out),
+    }
+}
+
+/// As [`mul_mat_interleaved`], but weights of 16 bits meet many tokens as BF16.
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni,avx512bf16")]
+pub(in crate::cpu::x86_64) fn mul_mat_interleaved_in_bf16(
+    kind: TensorType,
+    w: &[u8],
+    x: Activations<'_>,
+    n_in: usize,
+    rows: Range<usize>,
+    out: &mut [&mut [f32]],
+) {
+    match kind.is_quantized() {
+        true => mul_mat_interleaved(kind, w, x, n_in, rows, out),
+        false => bf16::mul_mat(kind, w, x.floats, Destination { n_in, rows, out }),
     }
 }
 
@@ -258,14 +277,6 @@ fn dot<const G: usize, const T: usize, const HALVES: bool>(
         }
     }
     products
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn to_array(v: __m512) -> [f32; ROWS] {
-    let mut out = [0.0; ROWS];
-    store_f32(&mut out, v);
-    out
 }
 
 /// Return `acc + products * d * x.d`.

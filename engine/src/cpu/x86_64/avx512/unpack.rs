@@ -196,7 +196,7 @@ fn with_fifth_bits(packed: &[Lanes; 5]) -> [__m512i; 8] {
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn load(lanes: &Lanes) -> __m512i {
+pub(super) fn load(lanes: &Lanes) -> __m512i {
     // SAFETY: the array has the 64 bytes that are read, and any alignment will do.
     unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
 }

@@ -1,0 +1,136 @@
+//! Products of interleaved rows that are floats: eight of them in a vector, or of four rows those of two columns.
+
+use core::arch::x86_64::*;
+
+use zerocopy::little_endian::F32;
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+
+use super::super::woven::{Destination, Lanes};
+use super::super::woven_floats::{self, Steps};
+use super::vectors::{
+    LANES, load_bf16_le, load_f16_le, load_f32, load_f32_le, load_pair, store_f32, to_array,
+};
+use crate::cpu::FEW_TOKENS;
+use crate::quant::{BF16, F16, ROWS, TensorType};
+
+/// Vectors of a column.
+const VECTORS: usize = ROWS / LANES;
+
+/// Columns side by side of weights that have half of a lane.
+const PAIR: usize = 2;
+
+/// Tokens that are multiplied at a time: 6 * 2 sums, two vectors of weights and one of activations are fifteen of sixteen registers.
+const TILE_TOKENS: usize = 6;
+
+/// Write the products of rows of `kind`, which is a float, with `x (n_tokens, n_in)`.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(in crate::cpu::x86_64) fn mul_mat(kind: TensorType, w: &[u8], x: &[f32], to: Destination<'_, '_>) {
+    match kind {
+        TensorType::F16 => mul_mat_halves(w, x, to, |w: &[F16; LANES]| load_f16_le(w)),
+        TensorType::BF16 => mul_mat_halves(w, x, to, |w: &[BF16; LANES]| load_bf16_le(w)),
+        _ => mul_mat_f32(w, x, to),
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn mul_mat_f32(w: &[u8], x: &[f32], to: Destination<'_, '_>) {
+    let load = |w: &Lanes| load_all::<F32, VECTORS>(w, |w| load_f32_le(w));
+    let to_array = |sums: [__m256; VECTORS]| floats(sums);
+    if to.out.len() <= FEW_TOKENS {
+        let add = |w: &Lanes, &[x]: &[f32; 1], sums| add_products(load(w), _mm256_set1_ps(x), sums);
+        woven_floats::multiply_few(w, x, to, _mm256_setzero_ps(), add, to_array);
+    } else {
+        multiply_many::<1>(w, x, to, |w| [load(w)]);
+    }
+}
+
+/// As [`mul_mat`], with weights of 16 bits; `load` returns eight of them.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn mul_mat_halves<B: FromBytes + Immutable + KnownLayout + Unaligned>(
+    w: &[u8],
+    x: &[f32],
+    to: Destination<'_, '_>,
+    load: impl Fn(&[B; LANES]) -> __m256,
+) {
+    let load = |w: &Lanes| load_all::<B, { PAIR * VECTORS }>(w, &load);
+    if to.out.len() <= FEW_TOKENS {
+        let add = |w: &Lanes, x: &[f32; PAIR], sums| add_products(load(w), load_pair(x), sums);
+        woven_floats::multiply_few(w, x, to, _mm256_setzero_ps(), add, |sums| {
+            // A lane has the sum of every other column.
+            let sums: [f32; PAIR * ROWS] = floats(sums);
+            core::array::from_fn(|row| sums[PAIR * row] + sums[PAIR * row + 1])
+        });
+    } else {
+        multiply_many::<PAIR>(w, x, to, |w| split(load(w)));
+    }
+}
+
+/// Write the products with many tokens; `unpack` returns the `S` columns of a block.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn multiply_many<const S: usize>(
+    w: &[u8],
+    x: &[f32],
+    to: Destination<'_, '_>,
+    unpack: impl Fn(&Lanes) -> [[__m256; VECTORS]; S],
+) {
+    let steps = Steps {
+        zero: _mm256_setzero_ps(),
+        unpack,
+        round: |x: &[f32], out: &mut [f32]| out.copy_from_slice(x),
+        add: |w, x, sum| _mm256_fmadd_ps(w, _mm256_set1_ps(x), sum),
+        add_to: |sums, out: &mut [f32; ROWS]| add_to(sums, out),
+    };
+    woven_floats::multiply_many::<_, _, _, S, S, VECTORS, 1, TILE_TOKENS>(w, x, to, &steps);
+}
+
+/// Return the floats of a block, eight by eight.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn load_all<B: FromBytes + Immutable + KnownLayout + Unaligned, const M: usize>(
+    w: &Lanes,
+    load: impl Fn(&[B; LANES]) -> __m256,
+) -> [__m256; M] {
+    <[[B; LANES]; M]>::ref_from_bytes(w).expect("as many bytes as lanes have").each_ref().map(load)
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn add_products<const M: usize>(w: [__m256; M], x: __m256, mut sums: [__m256; M]) -> [__m256; M] {
+    for (sum, w) in sums.iter_mut().zip(w) {
+        *sum = _mm256_fmadd_ps(w, x, *sum);
+    }
+    sums
+}
+
+/// Return the two columns that lie side by side in `pairs`.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn split([a, b, c, d]: [__m256; PAIR * VECTORS]) -> [[__m256; VECTORS]; PAIR] {
+    // Of either half the rows come together; then the quarters go to their places.
+    let in_order = |v| _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(v)));
+    let even = |a, b| in_order(_mm256_shuffle_ps::<0b10_00_10_00>(a, b));
+    let odd = |a, b| in_order(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
+    [[even(a, b), even(c, d)], [odd(a, b), odd(c, d)]]
+}
+
+/// Return the floats of some vectors.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn floats<const M: usize, const N: usize>(vectors: [__m256; M]) -> [f32; N] {
+    let mut out = [0.0; N];
+    for (out, v) in out.as_chunks_mut().0.iter_mut().zip(vectors) {
+        *out = to_array(v);
+    }
+    out
+}
+
+/// Add the sums of a group to `out`.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn add_to(sums: [__m256; VECTORS], out: &mut [f32; ROWS]) {
+    for (out, sums) in out.as_chunks_mut().0.iter_mut().zip(sums) {
+        store_f32(out, _mm256_add_ps(load_f32(out), sums));
+    }
+}

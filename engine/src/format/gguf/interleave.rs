@@ -200,6 +200,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_calls_rows_interleaved_that_cannot_be_is_refused() {
+        for (n_in, is_well) in [(5, false), (6, true)] {
+            let mut gguf = GgufWriter::default();
+            let bytes = vec![0; 16 * n_in * 2];
+            gguf.tensor("a", &[n_in as u64, 16], RowLayout::interleaved_id(TensorType::F16), &bytes);
+            let file = gguf.file();
+            let parsed = Gguf::parse(&file);
+            assert_eq!(parsed.is_ok(), is_well, "{n_in}: {:?}", parsed.err());
+        }
+    }
+
+    #[test]
     fn what_cannot_be_interleaved_stays_as_it_is() {
         let Some(kernels) = kernels() else { return };
         let whole = file();

@@ -11,7 +11,7 @@ use super::value::{Array, Layout, Strings, Value, ValueType};
 use super::{Tensor, bad_value, readable};
 use crate::Error;
 use crate::format::reader::Reader;
-use crate::quant::{RowLayout, TensorType};
+use crate::quant::{RowLayout, TensorType, can_interleave};
 
 /// A dimension count that no tensor exceeds (`GGML_MAX_DIMS`).
 const MAX_DIMS: u32 = 4;
@@ -166,6 +166,13 @@ fn tensor_bytes(tensor: &Tensor<'_>, kind: TensorType) -> Result<u64, Error> {
         return Err(Error::BadTensor {
             name: tensor.name.to_string(),
             expected: format!("rows of a multiple of {block_len} weights, as {kind} has them"),
+            found: format!("{row} wide"),
+        });
+    }
+    if tensor.layout == RowLayout::Interleaved && !can_interleave(kind, row as usize) {
+        return Err(Error::BadTensor {
+            name: tensor.name.to_string(),
+            expected: format!("rows of an even number of weights, as interleaved {kind} has them"),
             found: format!("{row} wide"),
         });
     }

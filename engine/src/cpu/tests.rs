@@ -277,7 +277,7 @@ fn products_of_interleaved_rows_agree_with_those_of_rows() {
     // Rows with and without a whole group, or some behind the last; tokens with and without a whole tile, and more than share
     // unpacked weights.
     for (n_rows, width, n_tokens) in
-        [(16, 1, 1), (5, 2, 2), (19, 3, 5), (64, 2, 4), (41, 5, 9), (48, 25, 66), (80, 3, 200)]
+        [(16, 1, 1), (5, 2, 2), (19, 3, 5), (64, 2, 4), (41, 5, 9), (48, 25, 66), (80, 3, 300)]
     {
         // Floats, of which two of 16 bits are a unit, make rows shorter and longer than what is unpacked at a time.
         let floats = [(TensorType::F32, 83), (TensorType::F16, 86), (TensorType::BF16, 86)];

@@ -3,7 +3,8 @@
 //! Rows are taken in groups of [`ROWS`]. A block of a group is its rows' blocks, unit by unit: the first unit of each
 //! row, then the second of each, and so on. A unit is a binary16 (scales and minima), else four bytes, which are one float or two of
 //! 16 bits. So a load of 64 bytes, the largest that there is, has a lane per row, and sixteen scales lie side by side; a smaller one has
-//! the same of some rows. A group takes the bytes that its rows took, hence it can take their place. Rows behind the last whole group stay as they are.
+//! the same of some rows. A group takes the bytes that its rows took, hence it can take their place. Rows behind the last whole group
+//! stay as they are.
 //!
 //! This is a layout of ours: no file on a disk has it.
 

@@ -8,9 +8,8 @@ use super::avx2::unpack::{
     Unpacked, UnpackedQ6, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0, unpack_q5_1,
     unpack_q5_k, unpack_q6_k, unpack_q8_0,
 };
-use super::avx2::{LANES, four, mul_mat_interleaved_floats, to_array};
+use super::avx2::{self, LANES, four, to_array};
 use super::woven::{self, Destination, Steps, Woven};
-use crate::cpu::generic;
 use crate::quant::{Activations, BlockQ8_1, ROWS, TensorType};
 
 /// As [`crate::cpu::Kernels::mul_mat_interleaved`], for whole groups.
@@ -18,32 +17,25 @@ use crate::quant::{Activations, BlockQ8_1, ROWS, TensorType};
 pub(super) fn mul_mat_interleaved(
     kind: TensorType,
     w: &[u8],
-    x: Activations<'_>,
+    activations: Activations<'_>,
     n_in: usize,
     rows: Range<usize>,
     out: &mut [&mut [f32]],
 ) {
     use TensorType::*;
     let to = Destination { n_in, rows, out };
-    let quants = x.quants;
+    let x = activations.quants;
     match kind {
-        F32 | F16 | BF16 => mul_mat_interleaved_floats(kind, w, x.floats, to),
-        Q8_0 => mul_mat::<_, _, 1>(w, quants, to, |w, _, part| unpack_q8_0(w, part), |w, x| signed(w, x)),
-        IQ4_NL => mul_mat::<_, _, 1>(w, quants, to, |w, _, part| unpack_iq4_nl(w, part), |w, x| signed(w, x)),
-        Q4_0 => mul_mat::<_, _, 1>(w, quants, to, |w, _, part| unpack_q4_0(w, part), |w, x| unsigned(w, x)),
-        Q4_1 => mul_mat::<_, _, 1>(w, quants, to, |w, _, part| unpack_q4_1(w, part), |w, x| unsigned(w, x)),
-        Q5_0 => mul_mat::<_, _, 1>(w, quants, to, |w, _, part| unpack_q5_0(w, part), |w, x| unsigned(w, x)),
-        Q5_1 => mul_mat::<_, _, 1>(w, quants, to, |w, _, part| unpack_q5_1(w, part), |w, x| unsigned(w, x)),
-        Q4_K => {
-            mul_mat::<_, _, 8>(w, quants, to, |w, i, part| unpack_q4_k(w, i, part), |w, x| unsigned(w, x))
-        }
-        Q5_K => {
-            mul_mat::<_, _, 8>(w, quants, to, |w, i, part| unpack_q5_k(w, i, part), |w, x| unsigned(w, x))
-        }
-        Q6_K => {
-            mul_mat::<_, _, 8>(w, quants, to, |w, i, part| unpack_q6_k(w, i, part), |w, x| in_halves(w, x))
-        }
-        _ => generic::mul_mat_interleaved(kind, w, x, n_in, to.rows, to.out),
+        Q8_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q8_0(w, part), |w, x| signed(w, x)),
+        IQ4_NL => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_iq4_nl(w, part), |w, x| signed(w, x)),
+        Q4_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_0(w, part), |w, x| unsigned(w, x)),
+        Q4_1 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_1(w, part), |w, x| unsigned(w, x)),
+        Q5_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_0(w, part), |w, x| unsigned(w, x)),
+        Q5_1 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_1(w, part), |w, x| unsigned(w, x)),
+        Q4_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q4_k(w, i, part), |w, x| unsigned(w, x)),
+        Q5_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q5_k(w, i, part), |w, x| unsigned(w, x)),
+        Q6_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q6_k(w, i, part), |w, x| in_halves(w, x)),
+        _ => avx2::mul_mat_interleaved(kind, w, activations, n_in, to.rows, to.out),
     }
 }
 

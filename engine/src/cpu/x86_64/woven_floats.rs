@@ -10,6 +10,9 @@ use super::fetch;
 use super::woven::{Destination, Lanes};
 use crate::quant::ROWS;
 
+/// Columns side by side in a lane, of weights that have half of one.
+pub(super) const PAIR: usize = 2;
+
 /// Write the products of the interleaved rows `w` with `x (n_tokens, n_in)`, each token by itself. A block of a group has `N` columns,
 /// and makes `M` vectors of sums: `add(block, x, sums)` adds its products to them, `to_array` returns each row's.
 ///

@@ -102,8 +102,7 @@ fn plan(file: &[u8], kernels: &Kernels) -> Option<Vec<Plan>> {
         end = placed.start + tensor.bytes.len();
         let n_groups = tensor.n_groups_to_interleave(kernels);
         if let (Ok(kind), 1..) = (tensor.kind(), n_groups) {
-            let n_rows = tensor.shape.iter().skip(1).product::<u64>() as usize;
-            let group_bytes = tensor.bytes.len() / n_rows * ROWS;
+            let group_bytes = tensor.bytes.len() / tensor.n_rows() * ROWS;
             let groups = placed.start..placed.start + n_groups * group_bytes;
             plans.push(Plan { kind, type_at: placed.type_at, groups, group_bytes });
         }

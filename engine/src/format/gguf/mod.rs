@@ -51,12 +51,17 @@ pub struct Tensor<'a> {
 }
 
 impl Tensor<'_> {
+    /// Return how many rows there are.
+    fn n_rows(&self) -> usize {
+        self.shape.iter().skip(1).product::<u64>() as usize
+    }
+
     /// Return how many groups of rows are to be interleaved, so that `kernels` multiply them faster.
     fn n_groups_to_interleave(&self, kernels: &Kernels) -> usize {
         let n_in = self.shape.first().map_or(0, |&n_in| n_in as usize);
         let is_worth = |kind| kernels.interleaves(kind) && can_interleave(kind, n_in);
         match self.layout == RowLayout::Plain && self.kind().is_ok_and(is_worth) {
-            true => self.shape.iter().skip(1).product::<u64>() as usize / ROWS,
+            true => self.n_rows() / ROWS,
             false => 0,
         }
     }

@@ -25,80 +25,60 @@ pub(in crate::cpu::x86_64) fn interleaves(kind: TensorType) -> bool {
 pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     kind: TensorType,
     w: &[u8],
-    x: Activations<'_>,
+    activations: Activations<'_>,
     n_in: usize,
     rows: Range<usize>,
     out: &mut [&mut [f32]],
 ) {
     use TensorType::*;
     let to = Destination { n_in, rows, out };
-    let quants = x.quants;
+    let x = activations.quants;
     match kind {
-        F32 | F16 | BF16 => interleaved_floats::mul_mat(kind, w, x.floats, to),
-        Q8_0 => mul_mat::<_, _, 1>(
-            w,
-            quants,
-            to,
-            |w, _, part| unpack_q8_0(w, part),
-            |w, x, acc| add_signed(w, x, acc),
-        ),
+        F32 | F16 | BF16 => interleaved_floats::mul_mat(kind, w, activations.floats, to),
+        Q8_0 => {
+            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q8_0(w, part), |w, x, acc| add_signed(w, x, acc))
+        }
         IQ4_NL => mul_mat::<_, _, 1>(
             w,
-            quants,
+            x,
             to,
             |w, _, part| unpack_iq4_nl(w, part),
             |w, x, acc| add_signed(w, x, acc),
         ),
-        Q4_0 => mul_mat::<_, _, 1>(
-            w,
-            quants,
-            to,
-            |w, _, part| unpack_q4_0(w, part),
-            |w, x, acc| add_4_bits(w, x, acc),
-        ),
-        Q4_1 => mul_mat::<_, _, 1>(
-            w,
-            quants,
-            to,
-            |w, _, part| unpack_q4_1(w, part),
-            |w, x, acc| add_4_bits(w, x, acc),
-        ),
-        Q5_0 => mul_mat::<_, _, 1>(
-            w,
-            quants,
-            to,
-            |w, _, part| unpack_q5_0(w, part),
-            |w, x, acc| add_5_bits(w, x, acc),
-        ),
-        Q5_1 => mul_mat::<_, _, 1>(
-            w,
-            quants,
-            to,
-            |w, _, part| unpack_q5_1(w, part),
-            |w, x, acc| add_5_bits(w, x, acc),
-        ),
+        Q4_0 => {
+            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_0(w, part), |w, x, acc| add_4_bits(w, x, acc))
+        }
+        Q4_1 => {
+            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_1(w, part), |w, x, acc| add_4_bits(w, x, acc))
+        }
+        Q5_0 => {
+            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_0(w, part), |w, x, acc| add_5_bits(w, x, acc))
+        }
+        Q5_1 => {
+            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_1(w, part), |w, x, acc| add_5_bits(w, x, acc))
+        }
         Q4_K => mul_mat::<_, _, 8>(
             w,
-            quants,
+            x,
             to,
             |w, i, part| unpack_q4_k(w, i, part),
             |w, x, acc| add_4_bits(w, x, acc),
         ),
         Q5_K => mul_mat::<_, _, 8>(
             w,
-            quants,
+            x,
             to,
             |w, i, part| unpack_q5_k(w, i, part),
             |w, x, acc| add_5_bits(w, x, acc),
         ),
         Q6_K => mul_mat::<_, _, 8>(
             w,
-            quants,
+            x,
             to,
             |w, i, part| unpack_q6_k(w, i, part),
             |w, x, acc| add_6_bits(w, x, acc),
         ),
-        _ => generic::mul_mat_interleaved(kind, w, x, n_in, to.rows, to.out),
+        _ => generic::mul_mat_interleaved(kind, w, activations, n_in, to.rows, to.out),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Products of interleaved rows that are floats: eight of them in a vector, or of four rows those of two columns.
 
 use core::arch::x86_64::*;
+use core::array;
 
 use zerocopy::little_endian::F32;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::super::woven::{Destination, Lanes};
-use super::super::woven_floats::{self, Steps};
+use super::super::woven_floats::{self, PAIR, Steps};
 use super::vectors::{
     LANES, load_bf16_le, load_f16_le, load_f32, load_f32_le, load_pair, store_f32, to_array,
 };
@@ -16,15 +17,12 @@ use crate::quant::{BF16, F16, ROWS, TensorType};
 /// Vectors of a column.
 const VECTORS: usize = ROWS / LANES;
 
-/// Columns side by side of weights that have half of a lane.
-const PAIR: usize = 2;
-
 /// Tokens that are multiplied at a time: 6 * 2 sums, two vectors of weights and one of activations are fifteen of sixteen registers.
 const TILE_TOKENS: usize = 6;
 
 /// Write the products of rows of `kind`, which is a float, with `x (n_tokens, n_in)`.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(in crate::cpu::x86_64) fn mul_mat(kind: TensorType, w: &[u8], x: &[f32], to: Destination<'_, '_>) {
+pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: &[f32], to: Destination<'_, '_>) {
     match kind {
         TensorType::F16 => mul_mat_halves(w, x, to, |w: &[F16; LANES]| load_f16_le(w)),
         TensorType::BF16 => mul_mat_halves(w, x, to, |w: &[BF16; LANES]| load_bf16_le(w)),
@@ -59,7 +57,7 @@ fn mul_mat_halves<B: FromBytes + Immutable + KnownLayout + Unaligned>(
         woven_floats::multiply_few(w, x, to, _mm256_setzero_ps(), add, |sums| {
             // A lane has the sum of every other column.
             let sums: [f32; PAIR * ROWS] = floats(sums);
-            core::array::from_fn(|row| sums[PAIR * row] + sums[PAIR * row + 1])
+            array::from_fn(|row| sums[PAIR * row] + sums[PAIR * row + 1])
         });
     } else {
         multiply_many::<PAIR>(w, x, to, |w| split(load(w)));

@@ -17,7 +17,6 @@ mod vectors;
 
 pub(super) use attention::{add_products, attend, attend_by};
 pub(super) use interleaved::{four, interleaves, mul_mat_interleaved};
-pub(super) use interleaved_floats::mul_mat as mul_mat_interleaved_floats;
 pub(super) use ops::{gelu, keep, quantize_q8_1, softmax, swiglu};
 pub(super) use vectors::{LANES, to_array};
 

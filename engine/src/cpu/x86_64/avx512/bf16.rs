@@ -5,8 +5,8 @@
 use core::arch::x86_64::*;
 
 use super::super::woven::{Destination, Lanes};
-use super::super::woven_floats::{self, Steps};
-use super::floats::{self, PAIR, add_to, load_all};
+use super::super::woven_floats::{self, PAIR, Steps};
+use super::floats::{self, add_to, load_all};
 use super::unpack::load;
 use super::vectors::{LANES, load_f16_le, load_f32, store_u32};
 use crate::cpu::FEW_TOKENS;

@@ -7,13 +7,10 @@ use zerocopy::little_endian::F32;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::super::woven::{Destination, Lanes};
-use super::super::woven_floats::{self, Steps};
+use super::super::woven_floats::{self, PAIR, Steps};
 use super::vectors::{LANES, load_bf16_le, load_f16_le, load_f32, load_f32_le, load_pair, store_f32};
 use crate::cpu::FEW_TOKENS;
 use crate::quant::{BF16, F16, ROWS, TensorType};
-
-/// Columns side by side of weights that have half of a lane.
-pub(super) const PAIR: usize = 2;
 
 /// Groups, and tokens, that are multiplied at a time: 2 * 8 sums keep both units busy, which take four cycles for a multiplication, and
 /// ten loads serve sixteen of them.

@@ -36,27 +36,27 @@ const PANEL: usize = 16;
 pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     kind: TensorType,
     w: &[u8],
-    x: Activations<'_>,
+    activations: Activations<'_>,
     n_in: usize,
     rows: Range<usize>,
     out: &mut [&mut [f32]],
 ) {
     use TensorType::*;
     let to = Destination { n_in, rows, out };
-    let quants = x.quants;
+    let x = activations.quants;
     // Offsets are 128 >> 0, 4 or 3.
     match kind {
-        F32 | F16 | BF16 => floats::mul_mat(kind, w, x.floats, to),
-        Q8_0 => signed::<_, 0>(w, quants, to, |w| unpack_q8_0(w)),
-        IQ4_NL => signed::<_, 0>(w, quants, to, |w| unpack_iq4_nl(w)),
-        Q4_0 => signed::<_, 4>(w, quants, to, |w| unpack_q4_0(w)),
-        Q5_0 => signed::<_, 3>(w, quants, to, |w| unpack_q5_0(w)),
-        Q4_1 => from_minimum::<_, 1>(w, quants, to, |w, _| unpack_q4_1(w)),
-        Q5_1 => from_minimum::<_, 1>(w, quants, to, |w, _| unpack_q5_1(w)),
-        Q4_K => from_minimum::<_, 8>(w, quants, to, |w, i| unpack_q4_k(w, i)),
-        Q5_K => from_minimum::<_, 8>(w, quants, to, |w, i| unpack_q5_k(w, i)),
-        Q6_K => in_halves(w, quants, to),
-        _ => generic::mul_mat_interleaved(kind, w, x, n_in, to.rows, to.out),
+        F32 | F16 | BF16 => floats::mul_mat(kind, w, activations.floats, to),
+        Q8_0 => signed::<_, 0>(w, x, to, |w| unpack_q8_0(w)),
+        IQ4_NL => signed::<_, 0>(w, x, to, |w| unpack_iq4_nl(w)),
+        Q4_0 => signed::<_, 4>(w, x, to, |w| unpack_q4_0(w)),
+        Q5_0 => signed::<_, 3>(w, x, to, |w| unpack_q5_0(w)),
+        Q4_1 => from_minimum::<_, 1>(w, x, to, |w, _| unpack_q4_1(w)),
+        Q5_1 => from_minimum::<_, 1>(w, x, to, |w, _| unpack_q5_1(w)),
+        Q4_K => from_minimum::<_, 8>(w, x, to, |w, i| unpack_q4_k(w, i)),
+        Q5_K => from_minimum::<_, 8>(w, x, to, |w, i| unpack_q5_k(w, i)),
+        Q6_K => in_halves(w, x, to),
+        _ => generic::mul_mat_interleaved(kind, w, activations, n_in, to.rows, to.out),
     }
 }
 

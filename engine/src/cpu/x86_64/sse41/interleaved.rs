@@ -22,23 +22,21 @@ pub(in crate::cpu::x86_64) fn interleaves(kind: TensorType) -> bool {
 pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     kind: TensorType,
     w: &[u8],
-    x: Activations<'_>,
+    activations: Activations<'_>,
     n_in: usize,
     rows: Range<usize>,
     out: &mut [&mut [f32]],
 ) {
     use TensorType::*;
     let to = Destination { n_in, rows, out };
-    let quants = x.quants;
+    let x = activations.quants;
     match kind {
-        Q8_0 => mul_mat::<_, _, 1>(w, quants, to, |w, _, part| unpack_q8_0(w, part), |w, x| signed(w, x)),
-        Q4_0 => mul_mat::<_, _, 1>(w, quants, to, |w, _, part| unpack_q4_0(w, part), |w, x| unsigned(w, x)),
-        Q4_1 => mul_mat::<_, _, 1>(w, quants, to, |w, _, part| unpack_q4_1(w, part), |w, x| unsigned(w, x)),
-        Q4_K => {
-            mul_mat::<_, _, 8>(w, quants, to, |w, i, part| unpack_q4_k(w, i, part), |w, x| unsigned(w, x))
-        }
-        Q6_K => mul_mat::<_, _, 8>(w, quants, to, |w, i, part| unpack_q6_k(w, i, part), |w, x| scaled(w, x)),
-        _ => generic::mul_mat_interleaved(kind, w, x, n_in, to.rows, to.out),
+        Q8_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q8_0(w, part), |w, x| signed(w, x)),
+        Q4_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_0(w, part), |w, x| unsigned(w, x)),
+        Q4_1 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_1(w, part), |w, x| unsigned(w, x)),
+        Q4_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q4_k(w, i, part), |w, x| unsigned(w, x)),
+        Q6_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q6_k(w, i, part), |w, x| scaled(w, x)),
+        _ => generic::mul_mat_interleaved(kind, w, activations, n_in, to.rows, to.out),
     }
 }
 

@@ -44,13 +44,10 @@ use drivers::serial::Serial;
 use drivers::usb::{Controllers, Usb};
 use engine::cpu::Kernels;
 use engine::platform::{Clock, Workers};
-use memory::{Account, Memory, heap};
+use memory::{Account, Memory, STACK_BYTES, heap};
 use screen::Keys;
 use shell::{Ending, Host, Keeper, Machine, ModelFile, Options};
 use smp::{Cores, wake};
-
-/// The stack of a core that computes. The engine keeps its buffers in the heap, so this is ample.
-const STACK_BYTES: u64 = 512 * 1024;
 
 /// The command line's words that are the kernel's own; the shell takes the others.
 const OWN_OPTIONS: [&str; 8] = ["baud", "cores", "initrd", "isa", "keymap", "log", "selftest", "usb"];

@@ -46,6 +46,10 @@ pub(crate) const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
 
 pub(crate) const PAGE_BYTES: u64 = 4096;
 
+/// The stack of a core that computes, the first one or another. The engine keeps its buffers in the heap, but for what a product of floats
+/// keeps beside the core, some 150 KiB.
+pub(crate) const STACK_BYTES: u64 = 512 * 1024;
+
 /// Frames that the heap leaves for page tables: those of its own last pages, and of devices.
 const RESERVE_BYTES: u64 = 256 * 1024;
 

@@ -21,10 +21,7 @@ use crate::arch::gdt::{ExceptionStack, Segments};
 use crate::arch::tsc::Tsc;
 use crate::boot::{BootInfo, OtherCores};
 use crate::drivers::acpi;
-use crate::memory::Memory;
-
-/// The stack of a core that helps. The engine keeps its buffers in the heap.
-const STACK_BYTES: u64 = 128 * 1024;
+use crate::memory::{Memory, STACK_BYTES};
 
 /// How long a core may take to come. Under emulation on a busy machine it takes some milliseconds.
 const PATIENCE_NS: u64 = 500_000_000;

@@ -347,11 +347,12 @@ fn extreme_weights_and_activations_do_not_overflow_when_interleaved() {
             let x = alloc::vec![x; n_in / QK];
             let expected = defined(kind, &w, Activations { floats: &[], quants: &x }, n_in);
             interleave(kind, &mut w, &mut alloc::vec![0; ROWS * block.len()]);
-            for kernels in faster() {
-                let mut found = [f32::NAN; ROWS];
-                let x = Activations { floats: &[], quants: &x };
-                kernels.mul_mat_interleaved(kind, &w, x, n_in, 0..ROWS, &mut [&mut found]);
-                for (found, (expected, size)) in found.iter().zip(&expected) {
+            // By itself, and among many.
+            for (kernels, n_tokens) in faster().into_iter().flat_map(|kernels| [(kernels, 1), (kernels, 9)]) {
+                let mut found = alloc::vec![f32::NAN; n_tokens * ROWS];
+                let x = Activations { floats: &[], quants: &x.repeat(n_tokens) };
+                kernels.mul_mat_interleaved(kind, &w, x, n_in, 0..ROWS, &mut rows(&mut found, ROWS));
+                for (found, (expected, size)) in found.iter().zip(expected.iter().cycle()) {
                     let difference = (f64::from(*found) - expected).abs();
                     assert!(difference <= ROUNDED * size, "{kind}, {byte:#x}: {found}, expected {expected}");
                 }

@@ -5,12 +5,12 @@ use core::array;
 use core::ops::Range;
 
 use super::super::woven::{self, Destination, Steps, Woven};
-use super::interleaved_floats;
 use super::unpack::{
-    Unpacked, UnpackedQ6, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0, unpack_q5_1,
-    unpack_q5_k, unpack_q6_k, unpack_q8_0,
+    Unpacked, UnpackedQ6, scaled, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0,
+    unpack_q5_1, unpack_q5_k, unpack_q6_k, unpack_q8_0, widened,
 };
 use super::vectors::{LANES, to_array};
+use super::{interleaved_floats, tiles};
 use crate::cpu::generic;
 use crate::quant::{Activations, BlockQ8_1, ROWS, TensorType};
 
@@ -35,57 +35,81 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     let x = activations.quants;
     match kind {
         F32 | F16 | BF16 => interleaved_floats::mul_mat(kind, w, activations.floats, to),
-        Q8_0 => {
-            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q8_0(w, part), |w, x, acc| add_signed(w, x, acc))
-        }
-        IQ4_NL => mul_mat::<_, _, 1>(
-            w,
-            x,
-            to,
-            |w, _, part| unpack_iq4_nl(w, part),
-            |w, x, acc| add_signed(w, x, acc),
-        ),
-        Q4_0 => {
-            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_0(w, part), |w, x, acc| add_4_bits(w, x, acc))
-        }
-        Q4_1 => {
-            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_1(w, part), |w, x, acc| add_4_bits(w, x, acc))
-        }
-        Q5_0 => {
-            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_0(w, part), |w, x, acc| add_5_bits(w, x, acc))
-        }
-        Q5_1 => {
-            mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_1(w, part), |w, x, acc| add_5_bits(w, x, acc))
-        }
-        Q4_K => mul_mat::<_, _, 8>(
-            w,
-            x,
-            to,
-            |w, i, part| unpack_q4_k(w, i, part),
-            |w, x, acc| add_4_bits(w, x, acc),
-        ),
-        Q5_K => mul_mat::<_, _, 8>(
-            w,
-            x,
-            to,
-            |w, i, part| unpack_q5_k(w, i, part),
-            |w, x, acc| add_5_bits(w, x, acc),
-        ),
-        Q6_K => mul_mat::<_, _, 8>(
-            w,
-            x,
-            to,
-            |w, i, part| unpack_q6_k(w, i, part),
-            |w, x, acc| add_6_bits(w, x, acc),
-        ),
+        Q8_0 => signed(w, x, to, |w, part| unpack_q8_0(w, part)),
+        IQ4_NL => signed(w, x, to, |w, part| unpack_iq4_nl(w, part)),
+        Q4_0 => of_4_bits::<_, 1>(w, x, to, |w, _, part| unpack_q4_0(w, part)),
+        Q4_1 => of_4_bits::<_, 1>(w, x, to, |w, _, part| unpack_q4_1(w, part)),
+        Q4_K => of_4_bits::<_, 8>(w, x, to, |w, i, part| unpack_q4_k(w, i, part)),
+        Q5_0 => of_5_bits::<_, 1>(w, x, to, |w, _, part| unpack_q5_0(w, part)),
+        Q5_1 => of_5_bits::<_, 1>(w, x, to, |w, _, part| unpack_q5_1(w, part)),
+        Q5_K => of_5_bits::<_, 8>(w, x, to, |w, i, part| unpack_q5_k(w, i, part)),
+        Q6_K => of_6_bits(w, x, to),
         _ => generic::mul_mat_interleaved(kind, w, activations, n_in, to.rows, to.out),
     }
 }
 
-/// As [`woven::mul_mat`].
+/// Multiply weights `d * q` with a sign.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn mul_mat<B: Woven, W: Copy, const N: usize>(
+fn signed<B: Woven>(
+    w: &[u8],
+    x: &[BlockQ8_1],
+    to: Destination<'_, '_>,
+    unpack: impl Fn(&B, usize) -> Unpacked,
+) {
+    if to.out.len() < tiles::TOKENS {
+        let unpack = |w: &B, _, part| unpack(w, part);
+        return multiply_few::<_, _, 1>(w, x, to, unpack, |w, x, acc| add_signed(w, x, acc));
+    }
+    let unpack = |w: &B, _, part| widened(&unpack(w, part));
+    tiles::mul_mat::<_, _, 1>(w, x, to, unpack, |w, x| tiles::dot_16_bits(w, x));
+}
+
+/// Multiply weights `d * q + m` of up to four bits, in blocks of `N * QK`.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn of_4_bits<B: Woven, const N: usize>(
+    w: &[u8],
+    x: &[BlockQ8_1],
+    to: Destination<'_, '_>,
+    unpack: impl Fn(&B, usize, usize) -> Unpacked,
+) {
+    match to.out.len() < tiles::TOKENS {
+        true => multiply_few::<_, _, N>(w, x, to, unpack, |w, x, acc| add_4_bits(w, x, acc)),
+        false => tiles::mul_mat::<_, _, N>(w, x, to, unpack, |w, x| tiles::dot_4_bits(w, x)),
+    }
+}
+
+/// Multiply weights `d * q + m` of up to five bits, in blocks of `N * QK`.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn of_5_bits<B: Woven, const N: usize>(
+    w: &[u8],
+    x: &[BlockQ8_1],
+    to: Destination<'_, '_>,
+    unpack: impl Fn(&B, usize, usize) -> Unpacked,
+) {
+    match to.out.len() < tiles::TOKENS {
+        true => multiply_few::<_, _, N>(w, x, to, unpack, |w, x, acc| add_5_bits(w, x, acc)),
+        false => tiles::mul_mat::<_, _, N>(w, x, to, unpack, |w, x| tiles::dot_5_bits(w, x)),
+    }
+}
+
+/// Multiply Q6_K.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn of_6_bits(w: &[u8], x: &[BlockQ8_1], to: Destination<'_, '_>) {
+    if to.out.len() < tiles::TOKENS {
+        let unpack = |w: &_, i, part| unpack_q6_k(w, i, part);
+        return multiply_few::<_, _, 8>(w, x, to, unpack, |w, x, acc| add_6_bits(w, x, acc));
+    }
+    let unpack = |w: &_, i, part| scaled(&unpack_q6_k(w, i, part));
+    tiles::mul_mat::<_, _, 8>(w, x, to, unpack, |w, x| tiles::dot_16_bits(w, x));
+}
+
+/// As [`woven::multiply_few`].
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn multiply_few<B: Woven, W: Copy, const N: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,
@@ -93,7 +117,7 @@ fn mul_mat<B: Woven, W: Copy, const N: usize>(
     add: impl Fn(&W, &BlockQ8_1, __m256) -> __m256,
 ) {
     let steps = Steps { zero: _mm256_setzero_ps(), unpack, add, to_array: |sums| to_array(sums) };
-    woven::mul_mat::<_, _, _, N, LANES, { ROWS / LANES }>(w, x, to, &steps);
+    woven::multiply_few::<_, _, _, N, LANES, { ROWS / LANES }>(w, x, to, &steps);
 }
 
 /// Add the products with weights of up to 4 bits: all eight of a lane's pairs are at most 8 * 2 * 15 * 127 = 30,480.

@@ -12,6 +12,7 @@ mod interleaved;
 mod interleaved_floats;
 mod ops;
 mod super_blocks;
+mod tiles;
 pub(super) mod unpack;
 mod vectors;
 

@@ -7,10 +7,11 @@ use super::super::woven::{FromMinimum, Lanes, Scaled, SuperBlock, SuperBlockQ6};
 use super::vectors::{LANES, load_f16_le, load_u8, load_u8x16};
 use crate::quant::{F16, IQ4_NL_VALUES, ROWS};
 
-/// 32 weights of eight rows: vector `i` has weights `4 * i` to `4 * i + 3`, which are `d * q + m`.
+/// 32 weights of eight rows, which are `d * q + m`: vector `i` has weights `4 * i` to `4 * i + 3`; or, in 16 bits, vectors `i` and
+/// `i + 8` have them as [`even_and_odd`] parts them.
 #[derive(Clone, Copy)]
-pub(in crate::cpu::x86_64) struct Unpacked {
-    pub(in crate::cpu::x86_64) q: [__m256i; 8],
+pub(in crate::cpu::x86_64) struct Unpacked<const N: usize = 8> {
+    pub(in crate::cpu::x86_64) q: [__m256i; N],
     pub(in crate::cpu::x86_64) d: __m256,
     pub(in crate::cpu::x86_64) m: __m256,
 }
@@ -110,6 +111,28 @@ pub(in crate::cpu::x86_64) fn unpack_q6_k(w: &SuperBlockQ6, i: usize, part: usiz
         _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(both, index))
     });
     UnpackedQ6 { q, d: load_scales(&w.d, part), scales }
+}
+
+/// Return signed weights in 16 bits.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(super) fn widened(w: &Unpacked) -> Unpacked<16> {
+    Unpacked { q: array::from_fn(|i| even_and_odd(w.q[i % 8])[i / 8]), d: w.d, m: w.m }
+}
+
+/// Return weights `scale * q`, which take 13 bits, in 16.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(super) fn scaled(w: &UnpackedQ6) -> Unpacked<16> {
+    let q = array::from_fn(|i| _mm256_mullo_epi16(even_and_odd(w.q[i % 8])[i / 8], w.scales[i % 8 / 4]));
+    Unpacked { q, d: w.d, m: _mm256_setzero_ps() }
+}
+
+/// Return the signed bytes of each lane in 16 bits: the first and the third, and the second and the fourth.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(super) fn even_and_odd(bytes: __m256i) -> [__m256i; 2] {
+    [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes)), _mm256_srai_epi16::<8>(bytes)]
 }
 
 /// Return where the four bytes of each lane begin in their half of a vector, in each byte.

@@ -28,6 +28,15 @@ pub(super) fn line<T: ?Sized>(data: &T) {
     unsafe { _mm_prefetch::<_MM_HINT_T1>((&raw const *data).cast()) };
 }
 
+/// Fetch `data` into the first cache.
+#[inline(always)]
+pub(super) fn soon<T>(data: &T) {
+    for at in (0..size_of::<T>()).step_by(LINE_BYTES) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>((&raw const *data).cast::<i8>().wrapping_add(at)) };
+    }
+}
+
 /// As [`crate::cpu::Kernels::read`].
 pub(super) fn read(lines: &[[u8; LINE_BYTES]]) -> [u8; LINE_BYTES] {
     let mut all = [0; LINE_BYTES];

@@ -10,7 +10,6 @@ use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::fetch;
-use crate::cpu::LINE_BYTES;
 use crate::quant::{BlockQ8_1, F16, QK, ROWS};
 
 /// Four bytes of each row.
@@ -96,22 +95,28 @@ impl Destination<'_, '_> {
         add_to: impl Fn(S, &mut [f32; ROWS]),
     ) {
         let (out, wanted) = self.place(token, first, G * ROWS);
-        let (whole, rest) = out.as_chunks_mut();
-        if whole.len() == G && rest.is_empty() {
-            return whole.iter_mut().zip(sums).for_each(|(out, sums)| add_to(sums, out));
-        }
         let mut products = [[0.0; ROWS]; G];
         products.iter_mut().zip(sums).for_each(|(products, sums)| add_to(sums, products));
         let products = &products.as_flattened()[wanted];
         out.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
     }
 
-    /// Fetch what is where the products of `n` rows from `first` on go.
+    /// Return where the products of `T` tokens with `G` groups of rows from `first` on go; `None` if not all of them are wanted.
     #[inline(always)]
-    pub(super) fn fetch(&mut self, token: usize, first: usize, n: usize) {
-        for line in self.place(token, first, n).0.chunks(LINE_BYTES / size_of::<f32>()) {
-            fetch::line(line);
+    pub(super) fn places<const T: usize, const G: usize>(
+        &mut self,
+        token: usize,
+        first: usize,
+    ) -> Option<[&mut [[f32; ROWS]; G]; T]> {
+        let first = first.checked_sub(self.rows.start)?;
+        let out: &mut [&mut [f32]; T] = self.out.get_mut(token..token + T)?.try_into().ok()?;
+        if first + G * ROWS > self.rows.len() {
+            return None;
         }
+        Some(out.each_mut().map(|out| {
+            let groups = out[first..].as_chunks_mut().0.first_chunk_mut();
+            groups.expect("as many as rows are wanted")
+        }))
     }
 
     /// Return where products of `n` rows from `first` on go, and which of them are wanted.

@@ -50,16 +50,11 @@ pub(super) struct Steps<V, Unpack, Round, Add, AddTo> {
     pub(super) add_to: AddTo,
 }
 
-/// Tokens that share unpacked weights: half of the longest batch of a model, and a multiple of those in any tile. Of what they are multiplied
-/// by at a time, the second cache keeps all.
-const BATCH: usize = 264;
-
-/// Steps whose weights are unpacked at a time: the fewer, the more often sums are added to what is in memory; the more, the less of
-/// the activations stays in the second cache.
-const PANEL: usize = 128;
-
 /// Write the products of the interleaved rows `w` with `x (n_tokens, n_in)`, in tiles of `T` tokens and `G` groups. A block has `N` columns and
 /// takes `S` steps; a step of a group is `M` vectors.
+///
+/// Weights of `PANEL` steps are unpacked at a time, for `BATCH` tokens: the fewer steps, the more often sums are added to what is in memory; the more,
+/// the less of them stays in the first cache, and of the activations in the second.
 #[inline(always)]
 pub(super) fn multiply_many<
     W: Copy,
@@ -70,6 +65,8 @@ pub(super) fn multiply_many<
     const M: usize,
     const G: usize,
     const T: usize,
+    const PANEL: usize,
+    const BATCH: usize,
 >(
     w: &[u8],
     x: &[f32],
@@ -100,18 +97,18 @@ pub(super) fn multiply_many<
             };
             let mut group = groups.start;
             while group + G <= groups.end {
-                multiply_panel::<W, V, X, N, S, M, G, T>(&panel, &mut to, group, steps);
+                multiply_panel::<W, V, X, N, S, M, G, T, PANEL, BATCH>(&panel, &mut to, group, steps);
                 group += G;
             }
             for group in group..groups.end {
-                multiply_panel::<W, V, X, N, S, M, 1, T>(&panel, &mut to, group, steps);
+                multiply_panel::<W, V, X, N, S, M, 1, T, PANEL, BATCH>(&panel, &mut to, group, steps);
             }
         }
     }
 }
 
 /// Some columns of all rows, and the activations that they meet.
-struct Panel<'a, X> {
+struct Panel<'a, X, const PANEL: usize, const BATCH: usize> {
     w: &'a [Lanes],
     columns: Range<usize>,
     activations: &'a [[X; PANEL]; BATCH],
@@ -129,8 +126,10 @@ fn multiply_panel<
     const M: usize,
     const G: usize,
     const T: usize,
+    const PANEL: usize,
+    const BATCH: usize,
 >(
-    panel: &Panel<'_, X>,
+    panel: &Panel<'_, X, PANEL, BATCH>,
     to: &mut Destination<'_, '_>,
     group: usize,
     steps: &Steps<
@@ -163,20 +162,31 @@ fn multiply_panel<
                 fetch::line(block);
             }
         }
-        for token in tokens.clone() {
-            to.fetch(token, group * ROWS, G * ROWS);
+        let first = group * ROWS;
+        if let Some(places) = to.places::<T, G>(tokens.start, first) {
+            places.iter().for_each(|out| fetch::soon(*out));
         }
         // Tokens that the tile lacks have the activations of others; nobody reads their sums.
         let sums: [_; T] = tile(weights, &activations.as_chunks().0[i], steps.zero, &steps.add);
-        for (token, sums) in tokens.zip(sums) {
-            to.add(token, group * ROWS, sums, &steps.add_to);
+        match to.places::<T, G>(tokens.start, first) {
+            // All of them, one by one: sums that are an array do not stay in registers.
+            Some(places) if tokens.len() == T => {
+                for (out, sums) in places.into_iter().zip(sums) {
+                    out.iter_mut().zip(sums).for_each(|(out, sums)| (steps.add_to)(sums, out));
+                }
+            }
+            _ => {
+                for (token, sums) in tokens.zip(sums) {
+                    to.add(token, first, sums, &steps.add_to);
+                }
+            }
         }
     }
 }
 
 /// Return the products of the weights of some steps with the activations of as many.
 #[inline(always)]
-fn tile<W: Copy, V: Copy, X: Copy, const M: usize, const G: usize, const T: usize>(
+fn tile<W: Copy, V: Copy, X: Copy, const M: usize, const G: usize, const T: usize, const PANEL: usize>(
     w: &[[[W; M]; G]],
     x: &[[X; PANEL]; T],
     zero: V,

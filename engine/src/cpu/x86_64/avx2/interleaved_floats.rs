@@ -20,6 +20,11 @@ const VECTORS: usize = ROWS / LANES;
 /// Tokens that are multiplied at a time: 6 * 2 sums, two vectors of weights and one of activations are fifteen of sixteen registers.
 const TILE_TOKENS: usize = 6;
 
+/// Columns that are unpacked at a time, which take half of the first cache, and tokens that share them: their activations take a
+/// quarter of the second.
+const PANEL: usize = 256;
+const BATCH: usize = 132;
+
 /// Write the products of rows of `kind`, which is a float, with `x (n_tokens, n_in)`.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: &[f32], to: Destination<'_, '_>) {
@@ -80,7 +85,7 @@ fn multiply_many<const S: usize>(
         add: |w, x, sum| _mm256_fmadd_ps(w, _mm256_set1_ps(x), sum),
         add_to: |sums, out: &mut [f32; ROWS]| add_to(sums, out),
     };
-    woven_floats::multiply_many::<_, _, _, S, S, VECTORS, 1, TILE_TOKENS>(w, x, to, &steps);
+    woven_floats::multiply_many::<_, _, _, S, S, VECTORS, 1, TILE_TOKENS, PANEL, BATCH>(w, x, to, &steps);
 }
 
 /// Return the floats of a block, eight by eight.

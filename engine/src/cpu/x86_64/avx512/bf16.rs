@@ -6,7 +6,7 @@ use core::arch::x86_64::*;
 
 use super::super::woven::{Destination, Lanes};
 use super::super::woven_floats::{self, PAIR, Steps};
-use super::floats::{self, add_to, load_all};
+use super::floats::{self, BATCH, PANEL, add_to, load_all};
 use super::unpack::load;
 use super::vectors::{LANES, load_f16_le, load_f32, store_u32};
 use crate::cpu::FEW_TOKENS;
@@ -41,7 +41,9 @@ fn multiply_many(w: &[u8], x: &[f32], to: Destination<'_, '_>, unpack: impl Fn(&
         add: |w, x: u32, sum| dot(sum, w, _mm512_set1_epi32(x as i32)),
         add_to: |[sums]: [__m512; 1], out: &mut [f32; ROWS]| add_to(sums, out),
     };
-    woven_floats::multiply_many::<_, _, _, PAIR, 1, 1, TILE_GROUPS, TILE_TOKENS>(w, x, to, &steps);
+    woven_floats::multiply_many::<_, _, _, PAIR, 1, 1, TILE_GROUPS, TILE_TOKENS, PANEL, BATCH>(
+        w, x, to, &steps,
+    );
 }
 
 /// Round `x` to pairs of BF16.

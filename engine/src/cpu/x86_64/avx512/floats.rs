@@ -17,6 +17,11 @@ use crate::quant::{BF16, F16, ROWS, TensorType};
 const TILE_GROUPS: usize = 2;
 const TILE_TOKENS: usize = 8;
 
+/// Steps whose weights are unpacked at a time, and tokens that share them, a multiple of those in any tile: the second cache keeps their
+/// activations.
+pub(super) const PANEL: usize = 128;
+pub(super) const BATCH: usize = 264;
+
 /// Write the products of rows of `kind`, which is a float, with `x (n_tokens, n_in)`.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl")]
 pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: &[f32], to: Destination<'_, '_>) {
@@ -82,7 +87,7 @@ fn multiply_many<const S: usize>(
         add: |w, x, sum| _mm512_fmadd_ps(w, _mm512_set1_ps(x), sum),
         add_to: |[sums]: [__m512; 1], out: &mut [f32; ROWS]| add_to(sums, out),
     };
-    woven_floats::multiply_many::<_, _, _, S, S, 1, TILE_GROUPS, TILE_TOKENS>(w, x, to, &steps);
+    woven_floats::multiply_many::<_, _, _, S, S, 1, TILE_GROUPS, TILE_TOKENS, PANEL, BATCH>(w, x, to, &steps);
 }
 
 /// Return the floats of a block, sixteen by sixteen.

@@ -267,10 +267,11 @@ fn perplexity_is_that_of_llama_cpp() {
         let found = said.strip_prefix("PPL = ").and_then(|rest| rest.strip_suffix(&tail));
         let (found, found_error) = found.and_then(|found| found.split_once(" +/- ")).expect(&said);
         let (found, found_error): (f64, f64) = (found.parse().unwrap(), found_error.parse().unwrap());
-        // Floats, and keys and values in binary16, which both keep; of the default model, activations are rounded to 8 bits.
-        let most_nats = if is_tiny { 0.01 } else { 0.02 };
+        // Floats, and keys and values in binary16, which both keep. Of the default model, activations are rounded to 8 bits, and the last bit of a sum
+        // decides to which: with floats it has 31.51, with llama.cpp 31.79, here with AVX2 31.00 and with other sets 31.56.
+        let (most_nats, most_error) = if is_tiny { (0.01, 0.03) } else { (0.03, 0.05) };
         assert!((found.ln() - perplexity.ln()).abs() < most_nats, "{model}: {found}, not {perplexity}");
-        assert!((found_error / error - 1.0).abs() < 0.03, "{model}: +/- {found_error}, not {error}");
+        assert!((found_error / error - 1.0).abs() < most_error, "{model}: +/- {found_error}, not {error}");
     }
 }
 

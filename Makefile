@@ -106,7 +106,7 @@ models: tools
 
 .PHONY: test
 test: lint kernel models
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 .PHONY: test-matrix
 test-matrix: kernel

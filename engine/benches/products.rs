@@ -40,7 +40,7 @@ fn products(criterion: &mut Criterion) {
                     let w = vec![0x2c; N_OUT * N_IN / kind.block_len() * kind.block_bytes()];
                     let floats = vec![0.5; n_tokens * N_IN];
                     let mut quants = vec![BlockQ8_1::default(); n_tokens * N_IN / QK];
-                    kernels.quantize_q8_1(&floats, &mut quants);
+                    kernels.quantize_q8_1(&floats, kind.n_sharing(), &mut quants);
                     let mut out = vec![0.0; n_tokens * N_OUT];
                     let mut out: Vec<_> = out.chunks_exact_mut(N_OUT).collect();
                     bencher.iter(|| {

@@ -76,14 +76,17 @@ impl Cores<'_> {
         finish: &(dyn Fn([&mut [f32]; N]) + Sync),
     ) {
         let n_tokens = products[0].out.len() / products[0].linear.rows.len();
-        let quants = match products.iter().any(|product| product.linear.matrix.is_quantized()) {
-            true => &mut quants[..x.len() / QK],
-            false => &mut [],
+        // What suits the type that asks for the most of one scale, suits all.
+        let n_sharing = products.iter().filter_map(|product| product.linear.matrix.n_sharing()).max();
+        let quants = match n_sharing {
+            Some(_) => &mut quants[..x.len() / QK],
+            None => &mut [],
         };
-        if !quants.is_empty() {
+        if let Some(n_sharing) = n_sharing {
             let n_in = x.len() / n_tokens;
             self.for_each_row(quants, n_in / QK, &|tokens, quants| {
-                self.kernels.quantize_q8_1(&x[tokens.start * n_in..tokens.end * n_in], quants);
+                let x = &x[tokens.start * n_in..tokens.end * n_in];
+                self.kernels.quantize_q8_1(x, n_sharing, quants);
             });
         }
         let x = Activations { floats: x, quants };

@@ -29,7 +29,8 @@ const SEED: u64 = 1;
 /// Per type: how far a logit may be off, as a part of the logits' root mean square.
 ///
 /// That is what was measured on every instruction set and up to a third more: an activation that lies between two steps may
-/// be rounded to either, and what follows from it differs by as much (Q3_K: 0.058 or 0.066). Floats only add in another order.
+/// be rounded to either, and what follows from it differs by as much. With super-blocks (`_K`), 256 activations have one scale, and steps that
+/// are the larger for it. Floats only add in another order.
 const TOLERANCES: [(TensorType, f32); 14] = [
     (TensorType::F32, 1e-5),
     (TensorType::F16, 1e-5),
@@ -39,11 +40,11 @@ const TOLERANCES: [(TensorType, f32); 14] = [
     (TensorType::Q4_1, 0.06),
     (TensorType::Q5_0, 0.08),
     (TensorType::Q5_1, 0.06),
-    (TensorType::Q2_K, 0.04),
-    (TensorType::Q3_K, 0.085),
-    (TensorType::Q4_K, 0.05),
-    (TensorType::Q5_K, 0.05),
-    (TensorType::Q6_K, 0.075),
+    (TensorType::Q2_K, 0.07),
+    (TensorType::Q3_K, 0.13),
+    (TensorType::Q4_K, 0.06),
+    (TensorType::Q5_K, 0.085),
+    (TensorType::Q6_K, 0.1),
     (TensorType::IQ4_NL, 0.065),
 ];
 

@@ -80,18 +80,19 @@ pub(super) fn mul_mat_interleaved(
     });
 }
 
-fn quantize_q8_1(x: &[f32], out: &mut [BlockQ8_1]) {
-    for (x, out) in x.chunks_exact(QK).zip(out) {
+fn quantize_q8_1(x: &[f32], n_sharing: usize, out: &mut [BlockQ8_1]) {
+    for (x, out) in x.chunks_exact(n_sharing).zip(out.chunks_exact_mut(n_sharing / QK)) {
         let max = x.iter().fold(0_f32, |max, x| max.max(x.abs()));
         let d = max / 127.0;
         let inverse = if d > 0.0 { 1.0 / d } else { 0.0 };
-        for (&x, q) in x.iter().zip(&mut out.qs) {
-            *q = libm::rintf(x * inverse) as i8;
+        for (x, out) in x.chunks_exact(QK).zip(out) {
+            for (&x, q) in x.iter().zip(&mut out.qs) {
+                *q = libm::rintf(x * inverse) as i8;
+            }
+            let (first, second) = out.qs.split_at(QK / 2);
+            out.sums = [first, second].map(|qs| qs.iter().map(|&q| i16::from(q)).sum());
+            (out.d, out.s) = (d, d * f32::from(out.sums[0] + out.sums[1]));
         }
-        let (first, second) = out.qs.split_at(QK / 2);
-        let sums = [first, second].map(|qs| qs.iter().map(|&q| i32::from(q)).sum::<i32>());
-        out.bias = sums.map(|sum| -128 * sum);
-        (out.d, out.s) = (d, d * (sums[0] + sums[1]) as f32);
     }
 }
 
@@ -157,7 +158,7 @@ pub(super) fn keep(kv_type: KvType, x: &[f32], out: &mut [u8]) {
                 *out = F16::from_f32(*x).0;
             }
         }
-        KvType::Q8_0 => keep_q8_0(x, out, quantize_q8_1),
+        KvType::Q8_0 => keep_q8_0(x, out, |x, out| quantize_q8_1(x, QK, out)),
     }
 }
 

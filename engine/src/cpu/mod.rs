@@ -107,7 +107,7 @@ pub struct Kernels {
     mul_mat_groups: fn(Groups<'_>, Activations<'_>, usize, &mut [&mut [f32]]),
     interleaves: fn(TensorType) -> bool,
     mul_mat_interleaved: MulMatInterleaved,
-    quantize_q8_1: fn(&[f32], &mut [BlockQ8_1]),
+    quantize_q8_1: fn(&[f32], usize, &mut [BlockQ8_1]),
     keep: fn(KvType, &[f32], &mut [u8]),
     attend: fn(&Queries<'_>, KeysValues<'_>, &mut [f32], &mut Found<'_>),
     softmax: fn(&mut [f32]),
@@ -273,10 +273,11 @@ impl Kernels {
         }
     }
 
-    /// Quantize `x (n)` to `out (n / QK)`, rounding halves to even.
-    pub fn quantize_q8_1(&self, x: &[f32], out: &mut [BlockQ8_1]) {
+    /// Quantize `x (n)` to `out (n / QK)`, rounding halves to even; `n_sharing` values have one scale ([`TensorType::n_sharing`]).
+    pub fn quantize_q8_1(&self, x: &[f32], n_sharing: usize, out: &mut [BlockQ8_1]) {
+        assert!(n_sharing.is_multiple_of(QK) && x.len().is_multiple_of(n_sharing));
         assert_eq!(x.len(), out.len() * QK);
-        (self.quantize_q8_1)(x, out);
+        (self.quantize_q8_1)(x, n_sharing, out);
     }
 
     /// Write `x (n, n_embd_head)`, keys or values, to `out` as the cache keeps them.

@@ -176,7 +176,7 @@ fn mul_mat_columns<B, I: Iterator<Item = B>, const N: usize, const FACTORS: usiz
         let mut spreads = [Spread { factors: [0; FACTORS], sums: [0; 2], scale: 0 }; N_SPREADS];
         for (part, x) in x.chunks(N_SPREADS).enumerate() {
             for (x, spreads) in x.iter().zip(&mut spreads) {
-                let sums = x.bias.map(|bias| i64::from(bias) / -128);
+                let sums = x.sums.map(i64::from);
                 *spreads = Spread { factors: spread(&x.qs), sums, scale: (x.d / unit) as i64 };
             }
             let (spreads, _) = spreads[..x.len()].as_chunks::<N>();

@@ -94,13 +94,14 @@ fn push_block(kind: TensorType, rng: &mut Pcg32, out: &mut Vec<u8>) {
     }
 }
 
-/// Append the activations of a token in both forms.
-fn push_activations(rng: &mut Pcg32, len: usize, out: &mut (Vec<f32>, Vec<BlockQ8_1>)) {
+/// Append the activations of a token in both forms, for weights of `kind`.
+fn push_activations(kind: TensorType, rng: &mut Pcg32, len: usize, out: &mut (Vec<f32>, Vec<BlockQ8_1>)) {
     let mut x = floats(rng, len);
     // A block of equal values quantizes to the extremes; one of zeros has no scale.
     x[..QK.min(len)].fill(if rng.next_u32().is_multiple_of(2) { -3.0 } else { 0.0 });
     let mut blocks = alloc::vec![BlockQ8_1::default(); len / QK];
-    generic().quantize_q8_1(&x[..len / QK * QK], &mut blocks);
+    let n_sharing = if len.is_multiple_of(kind.n_sharing()) { kind.n_sharing() } else { QK };
+    generic().quantize_q8_1(&x[..len / QK * QK], n_sharing, &mut blocks);
     out.0.extend(x);
     out.1.extend(blocks);
 }
@@ -151,7 +152,7 @@ fn products_agree_whatever_the_type_and_the_instruction_set() {
                 }
                 let mut x = (Vec::new(), Vec::new());
                 for _ in 0..n_tokens {
-                    push_activations(&mut rng, n_in, &mut x);
+                    push_activations(kind, &mut rng, n_in, &mut x);
                 }
                 let x = Activations { floats: &x.0, quants: &x.1 };
                 let expected = defined(kind, &w, x, n_in);
@@ -184,7 +185,7 @@ fn a_token_has_the_same_products_among_others_as_alone() {
         }
         let mut x = (Vec::new(), Vec::new());
         for _ in 0..n_tokens {
-            push_activations(&mut rng, n_in, &mut x);
+            push_activations(kind, &mut rng, n_in, &mut x);
         }
         let n_woven = n_rows / ROWS * ROWS * (w.len() / n_rows);
         let mut woven = w.clone();
@@ -234,7 +235,7 @@ fn products_of_groups_agree_wherever_their_rows_begin() {
         let bytes: Vec<u8> = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
         let mut x = (Vec::new(), Vec::new());
         for _ in 0..n_tokens {
-            push_activations(&mut rng, n_in, &mut x);
+            push_activations(TensorType::Q8_0, &mut rng, n_in, &mut x);
         }
         let x = Activations { floats: &x.0, quants: &x.1 };
         let w = Groups::new(&quants, &bytes, group_len).unwrap();
@@ -290,7 +291,7 @@ fn products_of_interleaved_rows_agree_with_those_of_rows() {
             }
             let mut x = (Vec::new(), Vec::new());
             for _ in 0..n_tokens {
-                push_activations(&mut rng, n_in, &mut x);
+                push_activations(kind, &mut rng, n_in, &mut x);
             }
             let x = Activations { floats: &x.0, quants: &x.1 };
             let exact = defined(kind, &w, x, n_in);
@@ -341,9 +342,8 @@ fn extreme_weights_and_activations_do_not_overflow_when_interleaved() {
             }
             let mut w = block.repeat(ROWS);
             let n_in = kind.block_len();
-            let bias = [-128 * activation * (QK / 2) as i32; 2];
-            let x =
-                BlockQ8_1 { d: 1.0, s: (activation * QK as i32) as f32, bias, qs: [activation as i8; QK] };
+            let sum = activation * (QK / 2) as i16;
+            let x = BlockQ8_1 { d: 1.0, s: f32::from(2 * sum), sums: [sum; 2], qs: [activation as i8; QK] };
             let x = alloc::vec![x; n_in / QK];
             let expected = defined(kind, &w, Activations { floats: &[], quants: &x }, n_in);
             interleave(kind, &mut w, &mut alloc::vec![0; ROWS * block.len()]);
@@ -364,26 +364,34 @@ fn extreme_weights_and_activations_do_not_overflow_when_interleaved() {
 #[test]
 fn quantized_activations_are_the_same_everywhere() {
     let mut rng = Pcg32::seed_from_u64(3);
-    let mut x = floats(&mut rng, 8 * QK);
+    let mut x = floats(&mut rng, 2 * QK_K);
     x[QK..2 * QK].fill(0.0);
     // Halves, which round to even: 127 makes the scale 1.
     x[2 * QK..3 * QK].copy_from_slice(&core::array::from_fn::<f32, QK, _>(|i| {
         if i == 0 { 127.0 } else { i as f32 - 15.5 }
     }));
-    let mut expected = [BlockQ8_1::default(); 8];
-    generic().quantize_q8_1(&x, &mut expected);
-    assert_eq!(expected[2].qs[..4], [127, -14, -14, -12]);
-    for (x, block) in x.chunks(QK).zip(&expected) {
-        for (x, &q) in x.iter().zip(&block.qs) {
-            assert!((x - block.d * f32::from(q)).abs() <= 0.5001 * block.d);
+    for n_sharing in [QK, QK_K] {
+        let mut expected = [BlockQ8_1::default(); 2 * QK_K / QK];
+        generic().quantize_q8_1(&x, n_sharing, &mut expected);
+        assert_eq!(expected[2].qs[..4], [127, -14, -14, -12]);
+        for (x, blocks) in x.chunks(n_sharing).zip(expected.chunks(n_sharing / QK)) {
+            let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+            for (x, block) in x.chunks(QK).zip(blocks) {
+                assert_close("d", &[block.d], &[largest / 127.0], REORDERED);
+                for (x, &q) in x.iter().zip(&block.qs) {
+                    assert!((x - block.d * f32::from(q)).abs() <= 0.5001 * block.d);
+                }
+                let sums = [&block.qs[..QK / 2], &block.qs[QK / 2..]]
+                    .map(|half| half.iter().map(|&q| i16::from(q)).sum::<i16>());
+                assert_eq!(block.sums, sums);
+                assert_close("s", &[block.s], &[block.d * f32::from(sums[0] + sums[1])], REORDERED);
+            }
         }
-        let sum: f32 = block.qs.iter().map(|&q| f32::from(q)).sum();
-        assert_close("s", &[block.s], &[block.d * sum], REORDERED);
-    }
-    for kernels in faster() {
-        let mut found = [BlockQ8_1::default(); 8];
-        kernels.quantize_q8_1(&x, &mut found);
-        assert_eq!(found, expected, "{}", kernels.isa());
+        for kernels in faster() {
+            let mut found = [BlockQ8_1::default(); 2 * QK_K / QK];
+            kernels.quantize_q8_1(&x, n_sharing, &mut found);
+            assert_eq!(found, expected, "{}, {n_sharing} of a scale", kernels.isa());
+        }
     }
 }
 

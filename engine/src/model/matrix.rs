@@ -58,11 +58,13 @@ impl<'a> Matrix<'a> {
         self.n_out
     }
 
-    /// Return whether the weights meet quantized activations.
-    pub(crate) fn is_quantized(&self) -> bool {
+    /// Return how many activations have one scale where the weights meet quantized ones; `None` where they meet floats.
+    pub(crate) fn n_sharing(&self) -> Option<usize> {
         match self.rows {
-            Rows::Blocks { kind, .. } | Rows::Interleaved { kind, .. } => kind.is_quantized(),
-            Rows::Groups(_) => true,
+            Rows::Blocks { kind, .. } | Rows::Interleaved { kind, .. } => {
+                kind.is_quantized().then(|| kind.n_sharing())
+            }
+            Rows::Groups(_) => Some(QK),
         }
     }
 

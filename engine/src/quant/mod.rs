@@ -162,6 +162,11 @@ impl TensorType {
         with_block!(self, B => size_of::<B>())
     }
 
+    /// Return how many activations have one scale where they meet weights of this type: a block of [`BlockQ8_1`], or a super-block.
+    pub fn n_sharing(self) -> usize {
+        self.block_len().max(QK)
+    }
+
     /// Return whether the weights meet quantized activations.
     pub fn is_quantized(self) -> bool {
         !matches!(self, Self::F32 | Self::F16 | Self::BF16)

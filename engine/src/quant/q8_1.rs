@@ -1,7 +1,8 @@
 //! Q8_1: what activations are quantized to before they meet quantized weights.
 //!
 //! Like ggml's block of the same name, but the scale and the sum stay floats, and more sums are kept: activations are never
-//! stored in a file.
+//! stored in a file. Those that meet a super-block of weights share one scale, as in ggml's Q8_K ([`TensorType::n_sharing`]): then their products
+//! are whole numbers until the super-block is complete.
 
 use zerocopy::FromZeros;
 
@@ -15,9 +16,8 @@ pub struct BlockQ8_1 {
     pub d: f32,
     /// `d * sum(qs)`, which meets the minimum (or the offset) of the weights.
     pub s: f32,
-    /// -128 times the sum of either half of `qs`: what is to be added to a half's products with weights to each of which 128 was
-    /// added, to make them unsigned.
-    pub bias: [i32; 2],
+    /// The sum of either half of `qs`: how often an offset that all weights of a half have is in its products.
+    pub sums: [i16; 2],
     /// Quants in -127..=127: -128 never occurs, so that a sign can be moved to the other factor.
     pub qs: [i8; QK],
 }
@@ -27,7 +27,7 @@ pub struct BlockQ8_1 {
 pub struct Activations<'a> {
     /// `(n_tokens, n_in)`; read by floats.
     pub floats: &'a [f32],
-    /// `(n_tokens, n_in / QK)`, the same values; read by quantized weights.
+    /// `(n_tokens, n_in / QK)`, the same values; read by quantized weights, with as many of one scale as their type asks for.
     pub quants: &'a [BlockQ8_1],
 }
 

@@ -99,13 +99,13 @@ fn dot_products_equal_ggml() {
     let fixture = fixture();
     let activation = floats(&fixture.activation);
     let mut own = alloc::vec![BlockQ8_1::default(); activation.len() / QK];
-    Kernels::of(Isa::Generic).unwrap().quantize_q8_1(&activation, &mut own);
+    Kernels::of(Isa::Generic).unwrap().quantize_q8_1(&activation, QK, &mut own);
     let theirs: Vec<BlockQ8_1> = blocks::<BlockQ8_0>(&bytes(&fixture.activation_q8_0))
         .iter()
         .map(|block| {
             let d = block.d.to_f32();
             let s = d * block.qs.iter().map(|&q| f32::from(q)).sum::<f32>();
-            BlockQ8_1 { d, s, bias: [0; 2], qs: block.qs }
+            BlockQ8_1 { d, s, sums: [0; 2], qs: block.qs }
         })
         .collect();
     for row in fixture.rows {

@@ -5,10 +5,10 @@ use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::avx2::unpack::{
-    Unpacked, UnpackedQ6, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0, unpack_q5_1,
+    Unpacked, UnpackedK, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0, unpack_q5_1,
     unpack_q5_k, unpack_q6_k, unpack_q8_0,
 };
-use super::avx2::{self, LANES, four, to_array};
+use super::avx2::{self, LANES, four, sums_of_halves, to_array};
 use super::woven::{self, Destination, Steps, Woven};
 use crate::quant::{Activations, BlockQ8_1, ROWS, TensorType};
 
@@ -32,8 +32,8 @@ pub(super) fn mul_mat_interleaved(
         Q4_1 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_1(w, part), |w, x| unsigned(w, x)),
         Q5_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_0(w, part), |w, x| unsigned(w, x)),
         Q5_1 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_1(w, part), |w, x| unsigned(w, x)),
-        Q4_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q4_k(w, i, part), |w, x| unsigned(w, x)),
-        Q5_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q5_k(w, i, part), |w, x| unsigned(w, x)),
+        Q4_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q4_k(w, i, part), |w, x| with_offset(w, x)),
+        Q5_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q5_k(w, i, part), |w, x| with_offset(w, x)),
         Q6_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q6_k(w, i, part), |w, x| in_halves(w, x)),
         _ => avx2::mul_mat_interleaved(kind, w, activations, n_in, to.rows, to.out),
     }
@@ -70,41 +70,60 @@ struct Scaled {
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 #[inline]
 fn unsigned(w: &Unpacked, x: &BlockQ8_1) -> Scaled {
+    let [first, second] = halves(&w.q, x);
+    Scaled { products: _mm256_add_epi32(first, second), d: w.d, m: w.m }
+}
+
+/// Return the products with weights of a super-block that have an offset.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline]
+fn with_offset(w: &UnpackedK<1>, x: &BlockQ8_1) -> Scaled {
+    let [first, second] = halves(&w.q, x);
+    let d = _mm256_mul_ps(w.d, _mm256_cvtepi32_ps(lane_scale(w.scales[0])));
+    let m = _mm256_sub_ps(_mm256_setzero_ps(), _mm256_mul_ps(w.m, w.offset));
+    Scaled { products: _mm256_add_epi32(first, second), d, m }
+}
+
+/// Return the products with weights whose halves have a scale each.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline]
+fn in_halves(w: &UnpackedK<3>, x: &BlockQ8_1) -> Scaled {
+    let [first, second] = halves(&w.q, x);
+    let products = _mm256_add_epi32(
+        _mm256_mullo_epi32(first, lane_scale(w.scales[0])),
+        _mm256_mullo_epi32(second, lane_scale(w.scales[1])),
+    );
+    let offsets = _mm256_madd_epi16(sums_of_halves(x), w.scales[2]);
+    Scaled { products: _mm256_add_epi32(products, offsets), d: w.d, m: _mm256_setzero_ps() }
+}
+
+/// Return a scale, which is twice in its lane, with its sign.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline]
+fn lane_scale(scale: __m256i) -> __m256i {
+    _mm256_srai_epi32::<16>(scale)
+}
+
+/// Return the products of weights without a sign with either half of `x`.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline]
+fn halves(w: &[__m256i; 8], x: &BlockQ8_1) -> [__m256i; 2] {
     let mut products = [_mm256_setzero_si256(); 2];
     for i in 0..8 {
-        products[i / 4] = _mm256_dpbusd_avx_epi32(products[i / 4], w.q[i], four(x, i));
+        products[i / 4] = _mm256_dpbusd_avx_epi32(products[i / 4], w[i], four(x, i));
     }
-    Scaled { products: _mm256_add_epi32(products[0], products[1]), d: w.d, m: w.m }
+    products
 }
 
 /// Return the products with signed weights, which have no minimum.
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 #[inline]
 fn signed(w: &Unpacked, x: &BlockQ8_1) -> Scaled {
-    let [first, second] = halves(&w.q, x);
-    Scaled { products: _mm256_add_epi32(first, second), d: w.d, m: _mm256_setzero_ps() }
-}
-
-/// Return the products with weights whose halves have a scale each.
-#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-#[inline]
-fn in_halves(w: &UnpackedQ6, x: &BlockQ8_1) -> Scaled {
-    let [first, second] = halves(&w.q, x);
-    // A scale is twice in its lane; the upper one comes down with its sign.
-    let [first_scale, second_scale] = w.scales.map(|scale| _mm256_srai_epi32::<16>(scale));
-    let (first, second) = (_mm256_mullo_epi32(first, first_scale), _mm256_mullo_epi32(second, second_scale));
-    Scaled { products: _mm256_add_epi32(first, second), d: w.d, m: _mm256_setzero_ps() }
-}
-
-/// Return the products of signed weights with either half of `x`, none of which is -128.
-#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-#[inline]
-fn halves(w: &[__m256i; 8], x: &BlockQ8_1) -> [__m256i; 2] {
     let mut products = [_mm256_setzero_si256(); 2];
     for i in 0..8 {
-        // One factor has no sign: the weight's goes over to the activation.
-        let (size, x) = (_mm256_abs_epi8(w[i]), _mm256_sign_epi8(four(x, i), w[i]));
+        // One factor has no sign: the weight's goes over to the activation, none of which is -128.
+        let (size, x) = (_mm256_abs_epi8(w.q[i]), _mm256_sign_epi8(four(x, i), w.q[i]));
         products[i / 4] = _mm256_dpbusd_avx_epi32(products[i / 4], size, x);
     }
-    products
+    Scaled { products: _mm256_add_epi32(products[0], products[1]), d: w.d, m: w.m }
 }

@@ -13,9 +13,10 @@ const AHEAD_BYTES: usize = 8192;
 /// Fetch part `i` of `n` of what lies as large as `block` and [`AHEAD_BYTES`] behind it: more of the same, or of what comes after it.
 #[inline(always)]
 pub(super) fn ahead<B>(block: &B, i: usize, n: usize) {
-    let part = size_of::<B>().div_ceil(LINE_BYTES).div_ceil(n) * LINE_BYTES;
-    for at in (i * part..size_of::<B>().min((i + 1) * part)).step_by(LINE_BYTES) {
-        let address = (&raw const *block).cast::<i8>().wrapping_add(AHEAD_BYTES + at);
+    let n_lines = size_of::<B>().div_ceil(LINE_BYTES).div_ceil(n);
+    for line in 0..n_lines {
+        let at = AHEAD_BYTES + (i * n_lines + line) * LINE_BYTES;
+        let address = (&raw const *block).cast::<i8>().wrapping_add(at);
         // SAFETY: an address that is not there is not fetched, without a fault (Intel SDM volume 2, PREFETCHh).
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
     }

@@ -116,7 +116,7 @@ pub(super) const AVX2: Kernels = Kernels {
     // SAFETY: as above.
     mul_mat_groups: |w, x, n_in, out| unsafe { avx2::mul_mat_groups(w, x, n_in, out) },
     // SAFETY: as above.
-    quantize_q8_1: |x, out| unsafe { avx2::quantize_q8_1(x, out) },
+    quantize_q8_1: |x, n_sharing, out| unsafe { avx2::quantize_q8_1(x, n_sharing, out) },
     // SAFETY: as above.
     keep: |kv_type, x, out| unsafe { avx2::keep(kv_type, x, out) },
     // SAFETY: as above.

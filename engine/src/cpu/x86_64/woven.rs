@@ -179,7 +179,7 @@ pub(super) fn mul_mat<B: Woven, W: Copy, V: Copy, const N: usize, const LANES: u
 pub(super) fn multiply_few<B: Woven, W, V: Copy, const N: usize, const LANES: usize, const PARTS: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
-    mut to: Destination<'_, '_>,
+    to: Destination<'_, '_>,
     steps: &Steps<
         V,
         impl Fn(&B, usize, usize) -> W,
@@ -187,23 +187,37 @@ pub(super) fn multiply_few<B: Woven, W, V: Copy, const N: usize, const LANES: us
         impl Fn(V) -> [f32; LANES],
     >,
 ) {
+    let add = |w: &B, x: &[BlockQ8_1; N], mut sums: [V; PARTS]| {
+        for (i, x) in x.iter().enumerate() {
+            fetch::ahead(w, i, N);
+            for (part, sums) in sums.iter_mut().enumerate() {
+                *sums = (steps.add)(&(steps.unpack)(w, i, part), x, *sums);
+            }
+        }
+        sums
+    };
+    multiply_blocks(w, x, to, steps.zero, add, &steps.to_array);
+}
+
+/// As [`multiply_few`], block by block: `add(block, x, sums)` returns the rows' sums and the products of a block with those that it meets.
+#[inline(always)]
+pub(super) fn multiply_blocks<B: Woven, V: Copy, const N: usize, const LANES: usize, const PARTS: usize>(
+    w: &[u8],
+    x: &[BlockQ8_1],
+    mut to: Destination<'_, '_>,
+    zero: V,
+    add: impl Fn(&B, &[BlockQ8_1; N], [V; PARTS]) -> [V; PARTS],
+    to_array: impl Fn(V) -> [f32; LANES],
+) {
     const { assert!(LANES * PARTS == ROWS) };
     let w = <[B]>::ref_from_bytes(w).expect("whole groups");
     let n_blocks = to.n_in / (N * QK);
     for group in to.groups() {
         let w = &w[group * n_blocks..][..n_blocks];
         for (token, x) in x.as_chunks::<N>().0.chunks_exact(n_blocks).enumerate() {
-            let mut sums = [steps.zero; PARTS];
-            for (w, x) in w.iter().zip(x) {
-                for (i, x) in x.iter().enumerate() {
-                    fetch::ahead(w, i, N);
-                    for (part, sums) in sums.iter_mut().enumerate() {
-                        *sums = (steps.add)(&(steps.unpack)(w, i, part), x, *sums);
-                    }
-                }
-            }
+            let sums = w.iter().zip(x).fold([zero; PARTS], |sums, (w, x)| add(w, x, sums));
             for (part, sums) in sums.into_iter().enumerate() {
-                to.store(token, group * ROWS + part * LANES, &(steps.to_array)(sums));
+                to.store(token, group * ROWS + part * LANES, &to_array(sums));
             }
         }
     }

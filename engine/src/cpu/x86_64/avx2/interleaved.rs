@@ -4,15 +4,16 @@ use core::arch::x86_64::*;
 use core::array;
 use core::ops::Range;
 
-use super::super::woven::{self, Destination, Steps, Woven};
+use super::super::fetch;
+use super::super::woven::{self, Destination, Woven};
+use super::interleaved_super_blocks::{mul_mat_q4_k, mul_mat_q5_k, mul_mat_q6_k};
 use super::unpack::{
-    Unpacked, UnpackedQ6, scaled, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0,
-    unpack_q5_1, unpack_q5_k, unpack_q6_k, unpack_q8_0, widened,
+    Unpacked, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q5_0, unpack_q5_1, unpack_q8_0,
 };
-use super::vectors::{LANES, to_array};
+use super::vectors::to_array;
 use super::{interleaved_floats, tiles};
 use crate::cpu::generic;
-use crate::quant::{Activations, BlockQ8_1, ROWS, TensorType};
+use crate::quant::{Activations, BlockQ8_1, TensorType};
 
 /// Return whether there are products for interleaved rows of `kind`.
 pub(in crate::cpu::x86_64) fn interleaves(kind: TensorType) -> bool {
@@ -37,13 +38,13 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
         F32 | F16 | BF16 => interleaved_floats::mul_mat(kind, w, activations.floats, to),
         Q8_0 => signed(w, x, to, |w, part| unpack_q8_0(w, part)),
         IQ4_NL => signed(w, x, to, |w, part| unpack_iq4_nl(w, part)),
-        Q4_0 => of_4_bits::<_, 1>(w, x, to, |w, _, part| unpack_q4_0(w, part)),
-        Q4_1 => of_4_bits::<_, 1>(w, x, to, |w, _, part| unpack_q4_1(w, part)),
-        Q4_K => of_4_bits::<_, 8>(w, x, to, |w, i, part| unpack_q4_k(w, i, part)),
-        Q5_0 => of_5_bits::<_, 1>(w, x, to, |w, _, part| unpack_q5_0(w, part)),
-        Q5_1 => of_5_bits::<_, 1>(w, x, to, |w, _, part| unpack_q5_1(w, part)),
-        Q5_K => of_5_bits::<_, 8>(w, x, to, |w, i, part| unpack_q5_k(w, i, part)),
-        Q6_K => of_6_bits(w, x, to),
+        Q4_0 => of_4_bits(w, x, to, |w, part| unpack_q4_0(w, part)),
+        Q4_1 => of_4_bits(w, x, to, |w, part| unpack_q4_1(w, part)),
+        Q5_0 => of_5_bits(w, x, to, |w, part| unpack_q5_0(w, part)),
+        Q5_1 => of_5_bits(w, x, to, |w, part| unpack_q5_1(w, part)),
+        Q4_K => mul_mat_q4_k(w, x, to),
+        Q5_K => mul_mat_q5_k(w, x, to),
+        Q6_K => mul_mat_q6_k(w, x, to),
         _ => generic::mul_mat_interleaved(kind, w, activations, n_in, to.rows, to.out),
     }
 }
@@ -57,67 +58,57 @@ fn signed<B: Woven>(
     to: Destination<'_, '_>,
     unpack: impl Fn(&B, usize) -> Unpacked,
 ) {
-    if to.out.len() < tiles::TOKENS {
-        let unpack = |w: &B, _, part| unpack(w, part);
-        return multiply_few::<_, _, 1>(w, x, to, unpack, |w, x, acc| add_signed(w, x, acc));
+    match to.out.len() < tiles::TOKENS {
+        true => multiply_few(w, x, to, unpack, |w, x, acc| add_signed(w, x, acc)),
+        false => tiles::mul_mat_blocks(w, x, to, unpack, |w, x| tiles::dot_signed(w, x)),
     }
-    let unpack = |w: &B, _, part| widened(&unpack(w, part));
-    tiles::mul_mat::<_, _, 1>(w, x, to, unpack, |w, x| tiles::dot_16_bits(w, x));
 }
 
-/// Multiply weights `d * q + m` of up to four bits, in blocks of `N * QK`.
+/// Multiply weights `d * q + m` of up to four bits.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn of_4_bits<B: Woven, const N: usize>(
+fn of_4_bits<B: Woven>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,
-    unpack: impl Fn(&B, usize, usize) -> Unpacked,
+    unpack: impl Fn(&B, usize) -> Unpacked,
 ) {
     match to.out.len() < tiles::TOKENS {
-        true => multiply_few::<_, _, N>(w, x, to, unpack, |w, x, acc| add_4_bits(w, x, acc)),
-        false => tiles::mul_mat::<_, _, N>(w, x, to, unpack, |w, x| tiles::dot_4_bits(w, x)),
+        true => multiply_few(w, x, to, unpack, |w, x, acc| add_4_bits(w, x, acc)),
+        false => tiles::mul_mat_blocks(w, x, to, unpack, |w, x| tiles::dot_4_bits(w, x)),
     }
 }
 
-/// Multiply weights `d * q + m` of up to five bits, in blocks of `N * QK`.
+/// Multiply weights `d * q + m` of up to five bits.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn of_5_bits<B: Woven, const N: usize>(
+fn of_5_bits<B: Woven>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,
-    unpack: impl Fn(&B, usize, usize) -> Unpacked,
+    unpack: impl Fn(&B, usize) -> Unpacked,
 ) {
     match to.out.len() < tiles::TOKENS {
-        true => multiply_few::<_, _, N>(w, x, to, unpack, |w, x, acc| add_5_bits(w, x, acc)),
-        false => tiles::mul_mat::<_, _, N>(w, x, to, unpack, |w, x| tiles::dot_5_bits(w, x)),
+        true => multiply_few(w, x, to, unpack, |w, x, acc| add_5_bits(w, x, acc)),
+        false => tiles::mul_mat_blocks(w, x, to, unpack, |w, x| tiles::dot_5_bits(w, x)),
     }
 }
 
-/// Multiply Q6_K.
-#[target_feature(enable = "avx2,fma,f16c")]
-fn of_6_bits(w: &[u8], x: &[BlockQ8_1], to: Destination<'_, '_>) {
-    if to.out.len() < tiles::TOKENS {
-        let unpack = |w: &_, i, part| unpack_q6_k(w, i, part);
-        return multiply_few::<_, _, 8>(w, x, to, unpack, |w, x, acc| add_6_bits(w, x, acc));
-    }
-    let unpack = |w: &_, i, part| scaled(&unpack_q6_k(w, i, part));
-    tiles::mul_mat::<_, _, 8>(w, x, to, unpack, |w, x| tiles::dot_16_bits(w, x));
-}
-
-/// As [`woven::multiply_few`].
+/// As [`woven::multiply_blocks`].
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn multiply_few<B: Woven, W: Copy, const N: usize>(
+fn multiply_few<B: Woven>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,
-    unpack: impl Fn(&B, usize, usize) -> W,
-    add: impl Fn(&W, &BlockQ8_1, __m256) -> __m256,
+    unpack: impl Fn(&B, usize) -> Unpacked,
+    add: impl Fn(&Unpacked, &BlockQ8_1, __m256) -> __m256,
 ) {
-    let steps = Steps { zero: _mm256_setzero_ps(), unpack, add, to_array: |sums| to_array(sums) };
-    woven::multiply_few::<_, _, _, N, LANES, { ROWS / LANES }>(w, x, to, &steps);
+    let add = |w: &B, [x]: &[BlockQ8_1; 1], [first, second]: [__m256; 2]| {
+        fetch::ahead(w, 0, 1);
+        [add(&unpack(w, 0), x, first), add(&unpack(w, 1), x, second)]
+    };
+    woven::multiply_blocks(w, x, to, _mm256_setzero_ps(), add, |sums| to_array(sums));
 }
 
 /// Add the products with weights of up to 4 bits: all eight of a lane's pairs are at most 8 * 2 * 15 * 127 = 30,480.
@@ -138,17 +129,6 @@ fn add_5_bits(w: &Unpacked, x: &BlockQ8_1, acc: __m256) -> __m256 {
     let (first, second) = (sum_4(a, b, c, d), sum_4(e, f, g, h));
     let products = _mm256_add_epi32(_mm256_madd_epi16(first, ones), _mm256_madd_epi16(second, ones));
     add_scaled(w, products, x, acc)
-}
-
-/// Add the products with weights of -32 to 31: four of a lane's pairs are at most 4 * 2 * 32 * 127 = 32,512.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn add_6_bits(w: &UnpackedQ6, x: &BlockQ8_1, acc: __m256) -> __m256 {
-    let [a, b, c, d, e, f, g, h] = array::from_fn(|i| signed_pairs(w.q[i], four(x, i)));
-    let first = _mm256_madd_epi16(sum_4(a, b, c, d), w.scales[0]);
-    let second = _mm256_madd_epi16(sum_4(e, f, g, h), w.scales[1]);
-    let products = _mm256_cvtepi32_ps(_mm256_add_epi32(first, second));
-    _mm256_fmadd_ps(products, _mm256_mul_ps(w.d, _mm256_set1_ps(x.d)), acc)
 }
 
 /// Add the products with signed weights, which have no minimum.
@@ -193,4 +173,12 @@ fn sum_4(a: __m256i, b: __m256i, c: __m256i, d: __m256i) -> __m256i {
 pub(in crate::cpu::x86_64) fn four(x: &BlockQ8_1, i: usize) -> __m256i {
     let (fours, _) = x.qs.as_chunks::<4>();
     _mm256_set1_epi32(i32::from_le_bytes(fours[i].map(|q| q as u8)))
+}
+
+/// Return the sums of either half of `x`, in all lanes.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(in crate::cpu::x86_64) fn sums_of_halves(x: &BlockQ8_1) -> __m256i {
+    let [first, second] = x.sums.map(i32::from);
+    _mm256_set1_epi32(first & 0xffff | second << 16)
 }

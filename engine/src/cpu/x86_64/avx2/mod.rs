@@ -10,6 +10,7 @@ mod floats;
 mod fold;
 mod interleaved;
 mod interleaved_floats;
+mod interleaved_super_blocks;
 mod ops;
 mod super_blocks;
 mod tiles;
@@ -17,7 +18,7 @@ pub(super) mod unpack;
 mod vectors;
 
 pub(super) use attention::{add_products, attend, attend_by};
-pub(super) use interleaved::{four, interleaves, mul_mat_interleaved};
+pub(super) use interleaved::{four, interleaves, mul_mat_interleaved, sums_of_halves};
 pub(super) use ops::{gelu, keep, quantize_q8_1, softmax, swiglu};
 pub(super) use vectors::{LANES, to_array};
 

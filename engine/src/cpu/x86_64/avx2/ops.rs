@@ -1,6 +1,7 @@
 //! Everything but products and attention: quantization, and what is applied to each value.
 
 use core::arch::x86_64::*;
+use core::array;
 
 use super::vectors::{LANES, largest, load_f32, store_f16, store_i8, sum, sum_i32, to_array};
 use crate::cpu::{GELU_CUBIC, SQRT_2_OVER_PI, generic};
@@ -8,26 +9,27 @@ use crate::kv_cache::KvType;
 use crate::quant::{BlockQ8_1, QK};
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(in crate::cpu::x86_64) fn quantize_q8_1(x: &[f32], out: &mut [BlockQ8_1]) {
-    let (x, _) = x.as_chunks::<QK>();
-    for (x, out) in x.iter().zip(out) {
-        let (x, _) = x.as_chunks::<LANES>();
-        let x: [__m256; QK / LANES] = core::array::from_fn(|i| load_f32(&x[i]));
-        let no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(i32::MAX));
-        let [a, b, c, d] = x.map(|x| _mm256_and_ps(x, no_sign));
-        let max = largest(_mm256_max_ps(_mm256_max_ps(a, b), _mm256_max_ps(c, d)));
-        let scale = max / 127.0;
+pub(in crate::cpu::x86_64) fn quantize_q8_1(x: &[f32], n_sharing: usize, out: &mut [BlockQ8_1]) {
+    let no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(i32::MAX));
+    for (x, out) in x.chunks_exact(n_sharing).zip(out.chunks_exact_mut(n_sharing / QK)) {
+        let mut max = _mm256_setzero_ps();
+        for x in x.as_chunks().0 {
+            max = _mm256_max_ps(_mm256_and_ps(load_f32(x), no_sign), max);
+        }
+        let scale = largest(max) / 127.0;
         let inverse = _mm256_set1_ps(if scale > 0.0 { 1.0 / scale } else { 0.0 });
-        let [a, b, c, d] = x.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse)));
-        let sums = [_mm256_add_epi32(a, b), _mm256_add_epi32(c, d)].map(|half| sum_i32(half));
-        // Packing works within 128-bit halves; the permutation puts the groups of four back in order.
-        let packed = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
-        let packed = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-        store_i8(&mut out.qs, packed);
-        out.d = scale;
-        // What is not a number has any quants; their sums may wrap.
-        out.s = scale * sums[0].wrapping_add(sums[1]) as f32;
-        out.bias = sums.map(|sum| sum.wrapping_mul(-128));
+        for (x, out) in x.as_chunks::<QK>().0.iter().zip(out) {
+            let (x, _) = x.as_chunks::<LANES>();
+            let [a, b, c, d] =
+                array::from_fn(|i| _mm256_cvtps_epi32(_mm256_mul_ps(load_f32(&x[i]), inverse)));
+            // What is not a number has any quants; their sums may wrap.
+            out.sums = [_mm256_add_epi32(a, b), _mm256_add_epi32(c, d)].map(|half| sum_i32(half) as i16);
+            // Packing works within 128-bit halves; the permutation puts the groups of four back in order.
+            let packed = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+            let packed = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+            store_i8(&mut out.qs, packed);
+            (out.d, out.s) = (scale, scale * f32::from(out.sums[0].wrapping_add(out.sums[1])));
+        }
     }
 }
 
@@ -39,7 +41,7 @@ pub(in crate::cpu::x86_64) fn keep(kv_type: KvType, x: &[f32], out: &mut [u8]) {
                 store_f16(out, load_f32(x));
             }
         }
-        KvType::Q8_0 => generic::keep_q8_0(x, out, |x, out| quantize_q8_1(x, out)),
+        KvType::Q8_0 => generic::keep_q8_0(x, out, |x, out| quantize_q8_1(x, QK, out)),
         _ => generic::keep(kv_type, x, out),
     }
 }

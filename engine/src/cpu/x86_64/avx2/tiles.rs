@@ -1,9 +1,8 @@
 //! Products of interleaved rows with many tokens: a group of rows and some tokens at a time, whose sums are in registers.
 //!
 //! What is loaded for one vector meets all others of its tile: a vector of weights every token, four activations either half of the group. Weights are
-//! unpacked once for [`BATCH`] tokens, into a panel that stays in the first cache; those with a sign into 16 bits, since bytes would have to
-//! hand it over to each activation that they meet. Sums are whole numbers until a block is complete, so that a token has the same
-//! products, to the bit, among many as alone.
+//! unpacked once for [`BATCH`] tokens, into a panel that stays in the first cache. Sums are whole numbers until a block is complete, so that
+//! a token has the same products, to the bit, among many as alone.
 
 use core::arch::asm;
 use core::arch::x86_64::*;
@@ -13,15 +12,15 @@ use zerocopy::FromBytes;
 
 use super::super::woven::{Destination, Woven};
 use super::interleaved::four;
-use super::unpack::{Unpacked, even_and_odd};
-use super::vectors::{LANES, load_i8, store_i32, to_array};
+use super::unpack::Unpacked;
+use super::vectors::{LANES, to_array};
 use crate::quant::{BlockQ8_1, QK, ROWS};
 
 /// Tokens of a tile: with both halves of a group these are eight sums.
 pub(super) const TOKENS: usize = 4;
 
 /// Halves of a group, a vector each.
-const PARTS: usize = ROWS / LANES;
+pub(super) const PARTS: usize = ROWS / LANES;
 
 /// Tokens that share unpacked weights: of what they are multiplied by at a time, the second cache keeps all.
 const BATCH: usize = 256;
@@ -29,19 +28,19 @@ const BATCH: usize = 256;
 /// Blocks of unpacked weights in a panel, which takes half of the first cache.
 const PANEL: usize = 16;
 
-/// The sums of a tile.
-type Sums<V> = [[V; PARTS]; TOKENS];
+/// A number for each token, or a vector of them for either half of a group.
+pub(super) type Sums<V, const P: usize = PARTS, const T: usize = TOKENS> = [[V; P]; T];
 
 /// Write the products of the interleaved rows `w` with `x (n_tokens, n_in / QK)`. A block of weights meets `N` of activations:
-/// `unpack(block, i, part)` returns what meets block `i`, and `dot` multiplies it.
+/// `unpack(block, i, part)` returns what meets block `i`, and `tile(w (n), x (TOKENS)(n), sums)` the sums and the products.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(super) fn mul_mat<B: Woven, const V: usize, const N: usize>(
+pub(super) fn mul_mat<B: Woven, W: Copy, const N: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
     mut to: Destination<'_, '_>,
-    unpack: impl Fn(&B, usize, usize) -> Unpacked<V>,
-    dot: impl Fn([&[__m256i; V]; PARTS], [&BlockQ8_1; TOKENS]) -> Sums<__m256i>,
+    unpack: impl Fn(&B, usize, usize) -> W,
+    tile: impl Fn(&[[W; PARTS]], [&[BlockQ8_1]; TOKENS], Sums<__m256>) -> Sums<__m256>,
 ) {
     let w = <[B]>::ref_from_bytes(w).expect("whole groups");
     let (n_quants, n_blocks) = (to.n_in / QK, to.n_in / (N * QK));
@@ -64,7 +63,7 @@ pub(super) fn mul_mat<B: Woven, const V: usize, const N: usize>(
                     let x = array::from_fn(|token| {
                         &x[(i * TOKENS + token).min(n_tokens - 1) * n_quants + first..][..panel.len()]
                     });
-                    *sums = tile(panel, x, *sums, &dot);
+                    *sums = tile(panel, x, *sums);
                 }
             }
             for (token, sums) in sums[..n_tokens].iter().enumerate() {
@@ -76,28 +75,32 @@ pub(super) fn mul_mat<B: Woven, const V: usize, const N: usize>(
     }
 }
 
-/// Return `sums` plus the products of `w (n)` with `x (TOKENS)(n)`.
+/// As [`mul_mat`], of blocks that meet one of activations; `dot` returns the products of a block in whole numbers.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn tile<const V: usize>(
-    w: &[[Unpacked<V>; PARTS]],
-    x: [&[BlockQ8_1]; TOKENS],
-    mut sums: Sums<__m256>,
-    dot: &impl Fn([&[__m256i; V]; PARTS], [&BlockQ8_1; TOKENS]) -> Sums<__m256i>,
-) -> Sums<__m256> {
-    for (i, w) in w.iter().enumerate() {
-        let x = x.map(|x| &x[i]);
-        let products = dot(w.each_ref().map(|w| &w.q), x);
-        for token in 0..TOKENS {
-            let (d, s) = (_mm256_set1_ps(x[token].d), _mm256_set1_ps(x[token].s));
-            for part in 0..PARTS {
-                let products = _mm256_cvtepi32_ps(products[token][part]);
-                let sum = _mm256_fmadd_ps(products, _mm256_mul_ps(w[part].d, d), sums[token][part]);
-                sums[token][part] = _mm256_fmadd_ps(w[part].m, s, sum);
+pub(super) fn mul_mat_blocks<B: Woven>(
+    w: &[u8],
+    x: &[BlockQ8_1],
+    to: Destination<'_, '_>,
+    unpack: impl Fn(&B, usize) -> Unpacked,
+    dot: impl Fn([&[__m256i; 8]; PARTS], [&BlockQ8_1; TOKENS]) -> Sums<__m256i>,
+) {
+    let tile = |w: &[[Unpacked; PARTS]], x: [&[BlockQ8_1]; TOKENS], mut sums: Sums<__m256>| {
+        for (i, w) in w.iter().enumerate() {
+            let x = x.map(|x| &x[i]);
+            let products = dot(w.each_ref().map(|w| &w.q), x);
+            for token in 0..TOKENS {
+                let (d, s) = (_mm256_set1_ps(x[token].d), _mm256_set1_ps(x[token].s));
+                for part in 0..PARTS {
+                    let products = _mm256_cvtepi32_ps(products[token][part]);
+                    let sum = _mm256_fmadd_ps(products, _mm256_mul_ps(w[part].d, d), sums[token][part]);
+                    sums[token][part] = _mm256_fmadd_ps(w[part].m, s, sum);
+                }
             }
         }
-    }
-    sums
+        sums
+    };
+    mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack(w, part), tile);
 }
 
 /// Return the products with weights of up to 4 bits: all eight of a lane's pairs are at most 8 * 2 * 15 * 127 = 30,480.
@@ -128,12 +131,17 @@ pub(super) fn dot_5_bits(w: [&[__m256i; 8]; PARTS], x: [&BlockQ8_1; TOKENS]) -> 
 #[allow(clippy::needless_range_loop, reason = "iterators over arrays do not stay in registers")]
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn pairs(w: [&[__m256i; 8]; PARTS], x: [&BlockQ8_1; TOKENS], start: usize, end: usize) -> Sums<__m256i> {
-    let mut sums = [[_mm256_setzero_si256(); PARTS]; TOKENS];
+pub(super) fn pairs<const P: usize, const T: usize>(
+    w: [&[__m256i; 8]; P],
+    x: [&BlockQ8_1; T],
+    start: usize,
+    end: usize,
+) -> Sums<__m256i, P, T> {
+    let mut sums = [[_mm256_setzero_si256(); P]; T];
     for i in start..end {
-        for token in 0..TOKENS {
+        for token in 0..T {
             let x = four(x[token], i);
-            for part in 0..PARTS {
+            for part in 0..P {
                 let products = _mm256_maddubs_epi16(w[part][i], x);
                 sums[token][part] = in_order(_mm256_add_epi16(sums[token][part], products));
             }
@@ -146,30 +154,27 @@ fn pairs(w: [&[__m256i; 8]; PARTS], x: [&BlockQ8_1; TOKENS], start: usize, end: 
 /// registers than there are.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn in_order(mut sum: __m256i) -> __m256i {
+pub(super) fn in_order(mut sum: __m256i) -> __m256i {
     // SAFETY: no instruction stands there.
     unsafe { asm!("/* {} */", inout(ymm_reg) sum, options(pure, nomem, nostack, preserves_flags)) };
     sum
 }
 
-/// Return the products with weights of 16 bits, two of them in a lane, in the order of [`even_and_odd`].
+/// Return the products with signed weights of 8 bits; no activation is -128.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(super) fn dot_16_bits(w: [&[__m256i; 16]; PARTS], x: [&BlockQ8_1; TOKENS]) -> Sums<__m256i> {
-    let mut twos = [[0; 16]; TOKENS];
-    for token in 0..TOKENS {
-        let (halves, _) = twos[token].as_chunks_mut();
-        for (half, x) in halves.iter_mut().zip(even_and_odd(load_i8(&x[token].qs))) {
-            store_i32(half, x);
-        }
-    }
+pub(super) fn dot_signed(w: [&[__m256i; 8]; PARTS], x: [&BlockQ8_1; TOKENS]) -> Sums<__m256i> {
+    let ones = _mm256_set1_epi16(1);
     let mut sums = [[_mm256_setzero_si256(); PARTS]; TOKENS];
-    for i in 0..16 {
+    for i in 0..8 {
+        // maddubs takes one unsigned factor: the weight's sign goes over to the activation.
+        let sizes = w.map(|w| _mm256_abs_epi8(w[i]));
         for token in 0..TOKENS {
-            let x = _mm256_set1_epi32(twos[token][i]);
+            let x = four(x[token], i);
             for part in 0..PARTS {
-                let products = _mm256_madd_epi16(w[part][i], x);
-                sums[token][part] = in_order(_mm256_add_epi32(sums[token][part], products));
+                let pairs = _mm256_maddubs_epi16(sizes[part], _mm256_sign_epi8(x, w[part][i]));
+                sums[token][part] =
+                    in_order(_mm256_add_epi32(sums[token][part], _mm256_madd_epi16(pairs, ones)));
             }
         }
     }

@@ -7,21 +7,25 @@ use super::super::woven::{FromMinimum, Lanes, Scaled, SuperBlock, SuperBlockQ6};
 use super::vectors::{LANES, load_f16_le, load_u8, load_u8x16};
 use crate::quant::{F16, IQ4_NL_VALUES, ROWS};
 
-/// 32 weights of eight rows, which are `d * q + m`: vector `i` has weights `4 * i` to `4 * i + 3`; or, in 16 bits, vectors `i` and
-/// `i + 8` have them as [`even_and_odd`] parts them.
+/// 32 weights of eight rows, which are `d * q + m`: vector `i` has weights `4 * i` to `4 * i + 3`.
 #[derive(Clone, Copy)]
-pub(in crate::cpu::x86_64) struct Unpacked<const N: usize = 8> {
-    pub(in crate::cpu::x86_64) q: [__m256i; N],
+pub(in crate::cpu::x86_64) struct Unpacked {
+    pub(in crate::cpu::x86_64) q: [__m256i; 8],
     pub(in crate::cpu::x86_64) d: __m256,
     pub(in crate::cpu::x86_64) m: __m256,
 }
 
-/// 32 weights `d * scale * q` of eight rows, with a scale for either half, twice in each lane.
+/// 32 weights of eight rows of a super-block, as [`Unpacked`] has those of a block: with one scale, `d * scale * q - m * offset`; with three,
+/// `d * scale * (q - 32)` with a scale for either half, and -32 times both in the third.
+///
+/// A scale is twice in its lane, in 16 bits; the third has those of both halves there.
 #[derive(Clone, Copy)]
-pub(in crate::cpu::x86_64) struct UnpackedQ6 {
+pub(in crate::cpu::x86_64) struct UnpackedK<const S: usize> {
     pub(in crate::cpu::x86_64) q: [__m256i; 8],
+    pub(in crate::cpu::x86_64) scales: [__m256i; S],
+    pub(in crate::cpu::x86_64) offset: __m256,
     pub(in crate::cpu::x86_64) d: __m256,
-    pub(in crate::cpu::x86_64) scales: [__m256i; 2],
+    pub(in crate::cpu::x86_64) m: __m256,
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -72,67 +76,52 @@ pub(in crate::cpu::x86_64) fn unpack_q5_1(w: &FromMinimum<5>, part: usize) -> Un
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_q4_k(w: &SuperBlock<32>, i: usize, part: usize) -> Unpacked {
+pub(in crate::cpu::x86_64) fn unpack_q4_k(w: &SuperBlock<32>, i: usize, part: usize) -> UnpackedK<1> {
     let (qs, _) = w.qs.as_chunks::<8>();
-    let (d, m) = scales_and_offsets(w, i, part);
-    Unpacked { q: nibbles(&qs[i / 2], i % 2, part), d, m }
+    with_scale_and_offset(w, i, part, nibbles(&qs[i / 2], i % 2, part))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_q5_k(w: &SuperBlock<40>, i: usize, part: usize) -> Unpacked {
+pub(in crate::cpu::x86_64) fn unpack_q5_k(w: &SuperBlock<40>, i: usize, part: usize) -> UnpackedK<1> {
     let (qs, _) = w.qs.as_chunks::<8>();
-    let (d, m) = scales_and_offsets(w, i, part);
     let low = nibbles(&qs[1 + i / 2], i % 2, part);
     let (shift, bit) = (_mm_cvtsi64_si128(i as i64), _mm256_set1_epi8(1));
     let q = array::from_fn(|k| {
         let fifth = _mm256_and_si256(_mm256_srl_epi16(load_part(&qs[0][k], part), shift), bit);
         _mm256_or_si256(low[k], _mm256_slli_epi16::<4>(fifth))
     });
-    Unpacked { q, d, m }
+    with_scale_and_offset(w, i, part, q)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(in crate::cpu::x86_64) fn unpack_q6_k(w: &SuperBlockQ6, i: usize, part: usize) -> UnpackedQ6 {
+pub(in crate::cpu::x86_64) fn unpack_q6_k(w: &SuperBlockQ6, i: usize, part: usize) -> UnpackedK<3> {
     let (half, i) = (i / 4, i % 4);
     let low = nibbles(&w.ql[half][i % 2], i / 2, part);
     let (shift, bits) = (_mm_cvtsi64_si128(2 * i as i64), _mm256_set1_epi8(3));
     let q = array::from_fn(|k| {
         let high = _mm256_and_si256(_mm256_srl_epi16(load_part(&w.qh[half][k], part), shift), bits);
-        let q = _mm256_or_si256(low[k], _mm256_slli_epi16::<4>(high));
-        _mm256_sub_epi8(q, _mm256_set1_epi8(32))
+        _mm256_or_si256(low[k], _mm256_slli_epi16::<4>(high))
     });
-    // The two scales go to the upper bytes of both 16-bit numbers of a lane, and come down with their sign.
-    let both = load_part(&w.scales[2 * half + i / 2], part);
-    let both = _mm256_srl_epi32(both, _mm_cvtsi64_si128(16 * (i as i64 % 2)));
-    let scales = [0x0080_0080, 0x0180_0180].map(|from| {
-        let index = _mm256_add_epi8(_mm256_set1_epi32(from), lane_starts());
-        _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(both, index))
-    });
-    UnpackedQ6 { q, d: load_scales(&w.d, part), scales }
-}
-
-/// Return signed weights in 16 bits.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-pub(super) fn widened(w: &Unpacked) -> Unpacked<16> {
-    Unpacked { q: array::from_fn(|i| even_and_odd(w.q[i % 8])[i / 8]), d: w.d, m: w.m }
-}
-
-/// Return weights `scale * q`, which take 13 bits, in 16.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-pub(super) fn scaled(w: &UnpackedQ6) -> Unpacked<16> {
-    let q = array::from_fn(|i| _mm256_mullo_epi16(even_and_odd(w.q[i % 8])[i / 8], w.scales[i % 8 / 4]));
-    Unpacked { q, d: w.d, m: _mm256_setzero_ps() }
-}
-
-/// Return the signed bytes of each lane in 16 bits: the first and the third, and the second and the fourth.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-pub(super) fn even_and_odd(bytes: __m256i) -> [__m256i; 2] {
-    [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes)), _mm256_srai_epi16::<8>(bytes)]
+    // Scales go to the upper bytes of 16-bit numbers, and come down with their sign.
+    let scales = load_part(&w.scales[2 * half + i / 2], part);
+    let pair = |first, second| {
+        _mm256_srai_epi16::<8>(pick(
+            scales,
+            [NONE, 2 * (i as i8 % 2) + first, NONE, 2 * (i as i8 % 2) + second],
+        ))
+    };
+    let both = _mm256_slli_epi16::<5>(pair(0, 1));
+    let zero = _mm256_setzero_ps();
+    let offsets = _mm256_sub_epi16(_mm256_setzero_si256(), both);
+    UnpackedK {
+        q,
+        scales: [pair(0, 0), pair(1, 1), offsets],
+        offset: zero,
+        d: load_scales(&w.d, part),
+        m: zero,
+    }
 }
 
 /// Return where the four bytes of each lane begin in their half of a vector, in each byte.
@@ -143,16 +132,34 @@ fn lane_starts() -> __m256i {
     _mm256_setr_epi64x(first, second, first, second)
 }
 
-/// Return the scale and the minimum of 32 weights of a super-block, for eight rows.
+/// No byte, for [`pick`].
+const NONE: i8 = i8::MIN;
+
+/// Return, in the bytes of each lane, those bytes of it that are named.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn scales_and_offsets<const N: usize>(w: &SuperBlock<N>, i: usize, part: usize) -> (__m256, __m256) {
+fn pick(lanes: __m256i, bytes: [i8; 4]) -> __m256i {
+    let bytes = _mm256_set1_epi32(i32::from_le_bytes(bytes.map(|byte| byte as u8)));
+    _mm256_shuffle_epi8(lanes, _mm256_add_epi8(lane_starts(), bytes))
+}
+
+/// Return weights of a super-block with their scale and their offset, for eight rows.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn with_scale_and_offset<const N: usize>(
+    w: &SuperBlock<N>,
+    i: usize,
+    part: usize,
+    q: [__m256i; 8],
+) -> UnpackedK<1> {
     let [scales, offsets, others] = w.scales.each_ref().map(|lanes| load_part(lanes, part));
+    let (low, high) = (_mm256_set1_epi8(0xf), _mm256_set1_epi8(0x30));
     let (scales, offsets) = if i < 4 {
-        (scales, offsets)
+        // The upper two bits belong to the last four.
+        let six_bits = _mm256_or_si256(low, high);
+        (_mm256_and_si256(scales, six_bits), _mm256_and_si256(offsets, six_bits))
     } else {
         // The lower four bits are among the others, the upper two where the first four leave room for them.
-        let (low, high) = (_mm256_set1_epi8(0xf), _mm256_set1_epi8(0x30));
         let upper = |six_bits| _mm256_and_si256(_mm256_srli_epi16::<2>(six_bits), high);
         let offset = _mm256_srli_epi16::<4>(others);
         (
@@ -160,11 +167,14 @@ fn scales_and_offsets<const N: usize>(w: &SuperBlock<N>, i: usize, part: usize) 
             _mm256_or_si256(_mm256_and_si256(offset, low), upper(offsets)),
         )
     };
-    let shift = _mm_cvtsi64_si128(8 * (i as i64 % 4));
-    let number =
-        |bytes| _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srl_epi32(bytes, shift), _mm256_set1_epi32(0x3f)));
-    let m = _mm256_sub_ps(_mm256_setzero_ps(), load_scales(&w.m, part));
-    (_mm256_mul_ps(load_scales(&w.d, part), number(scales)), _mm256_mul_ps(m, number(offsets)))
+    let i = i as i8 % 4;
+    UnpackedK {
+        q,
+        scales: [pick(scales, [i, NONE, i, NONE])],
+        offset: _mm256_cvtepi32_ps(pick(offsets, [i, NONE, NONE, NONE])),
+        d: load_scales(&w.d, part),
+        m: load_scales(&w.m, part),
+    }
 }
 
 /// Return the low (`half` = 0) or the high nibbles.

@@ -104,12 +104,6 @@ pub(in crate::cpu::x86_64) fn to_array(v: __m256) -> [f32; LANES] {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn store_i32(out: &mut [i32; LANES], v: __m256i) {
-    // SAFETY: the array has the 32 bytes that are written, and any alignment will do.
-    unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), v) };
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn store_f32(out: &mut [f32; LANES], v: __m256) {
     // SAFETY: the array has the 32 bytes that are written, and any alignment will do.
     unsafe { _mm256_storeu_ps(out.as_mut_ptr(), v) };

@@ -1,7 +1,7 @@
 //! Products of interleaved rows, a group at a time: four activations, in all lanes at once, meet four weights of sixteen rows.
 //!
 //! VPDPBUSD adds four products of an unsigned and a signed byte to a lane (Intel SDM volume 2, VPDPBUSD). Weights are the
-//! unsigned factor; where they were made so by an offset, [`BlockQ8_1::bias`] takes its products off again, in whole numbers. Many
+//! unsigned factor; where they were made so by an offset, its products are taken off again by [`BlockQ8_1::sums`], in whole numbers. Many
 //! tokens share the weights of a panel, which are unpacked once for [`BATCH`] of them and stay in the cache. A token has the same
 //! products, to the bit, among many as alone.
 
@@ -99,8 +99,7 @@ fn signed<B: Woven, const SHIFT: u32>(
     let kind = Kind {
         unpack: |w: &B, _| unpack(w),
         bias: |x: &BlockQ8_1| {
-            let both = _mm512_add_epi32(_mm512_set1_epi32(x.bias[0]), _mm512_set1_epi32(x.bias[1]));
-            [_mm512_srai_epi32::<SHIFT>(both), _mm512_setzero_si512()]
+            [_mm512_madd_epi16(sums(x), _mm512_set1_epi16(-128 >> SHIFT)), _mm512_setzero_si512()]
         },
         add: |w: &Scale, x: &BlockQ8_1, [_, products]: [__m512i; 2], acc| add_scaled(products, w.0, x, acc),
     };
@@ -132,10 +131,10 @@ fn from_minimum<B: Woven, const N: usize>(
 fn in_halves(w: &[u8], x: &[BlockQ8_1], to: Destination<'_, '_>) {
     let kind = Kind {
         unpack: |w: &SuperBlockQ6, i| unpack_q6_k(w, i),
-        // One number at a time: an array of both goes through the processor's other registers.
         bias: |x: &BlockQ8_1| {
-            let (first, second) = (_mm512_set1_epi32(x.bias[0]), _mm512_set1_epi32(x.bias[1]));
-            [_mm512_srai_epi32::<2>(first), _mm512_srai_epi32::<2>(second)]
+            let (sums, offset) = (sums(x), -32);
+            let (first, second) = (_mm512_set1_epi32(offset & 0xffff), _mm512_set1_epi32(offset << 16));
+            [_mm512_madd_epi16(sums, first), _mm512_madd_epi16(sums, second)]
         },
         add: |w: &HalfScales, x: &BlockQ8_1, products: [__m512i; 2], acc| {
             let second = _mm512_mul_ps(_mm512_cvtepi32_ps(products[1]), w.0[1]);
@@ -284,6 +283,14 @@ fn dot<const G: usize, const T: usize, const HALVES: bool>(
 #[inline]
 fn add_scaled(products: __m512i, d: __m512, x: &BlockQ8_1, acc: __m512) -> __m512 {
     _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), _mm512_mul_ps(d, _mm512_set1_ps(x.d)), acc)
+}
+
+/// Return the sums of either half of `x`, in all lanes.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn sums(x: &BlockQ8_1) -> __m512i {
+    let [first, second] = x.sums.map(i32::from);
+    _mm512_set1_epi32(first & 0xffff | second << 16)
 }
 
 /// Return four activations, from `4 * i` on, in all lanes.

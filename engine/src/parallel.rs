@@ -120,9 +120,10 @@ impl Cores<'_> {
                     let mut parts = share.lock();
                     for Part { linear, rows, out } in parts.iter_mut() {
                         if rows.start < rows.end {
-                            let mut out: ArrayVec<_, N_BATCH> =
-                                (out.rows_mut().into_iter()).map(slice).collect();
-                            linear.apply(self.kernels, rows.clone(), x, &mut out);
+                            // Filled where it is: what is collected is copied, all that it has room for.
+                            let mut tokens = ArrayVec::<_, N_BATCH>::new();
+                            tokens.extend(out.rows_mut().into_iter().map(slice));
+                            linear.apply(self.kernels, rows.clone(), x, &mut tokens);
                         }
                     }
                     for token in 0..n_tokens {

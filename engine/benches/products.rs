@@ -6,8 +6,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use engine::cpu::{Isa, Kernels};
-use engine::quant::{Activations, BlockQ8_1, QK, TensorType};
+use engine::cpu::{Isa, Kernels, Numbers};
+use engine::quant::{Activations, BlockQ8_1, QK, TensorType, Tiles};
 
 /// Columns and rows of the matrix: 64 kB as Q4_0.
 const N_IN: usize = 1024;
@@ -41,11 +41,18 @@ fn products(criterion: &mut Criterion) {
                     let floats = vec![0.5; n_tokens * N_IN];
                     let mut quants = vec![BlockQ8_1::default(); n_tokens * N_IN / QK];
                     kernels.quantize_q8_1(&floats, kind.n_sharing(), &mut quants);
+                    let numbers = Numbers::of(kind);
+                    let tiling = kernels.tiling(numbers);
+                    let mut words = vec![0; tiling.map_or(0, |tiling| tiling.len(n_tokens, N_IN))];
+                    if tiling.is_some() {
+                        kernels.tile(numbers, &floats, N_IN, &mut words);
+                    }
                     let mut out = vec![0.0; n_tokens * N_OUT];
                     let mut out: Vec<_> = out.chunks_exact_mut(N_OUT).collect();
                     bencher.iter(|| {
                         let (w, out) = (black_box(&w[..]), black_box(&mut out[..]));
-                        let x = Activations { floats: &floats, quants: &quants };
+                        let tiles = Tiles { numbers, words: &words };
+                        let x = Activations { floats: &floats, quants: &quants, tiles };
                         match kernels.interleaves(kind) {
                             true => kernels.mul_mat_interleaved(kind, w, x, N_IN, 0..N_OUT, out),
                             false => kernels.mul_mat(kind, w, x, N_IN, out),

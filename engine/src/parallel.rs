@@ -2,6 +2,7 @@
 //!
 //! A mutex hands each part over; nobody else ever asks for it, so that it costs one uncontended exchange.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,10 +10,12 @@ use arrayvec::ArrayVec;
 use ndarray::{ArrayViewMut1, ArrayViewMut2, Axis};
 use spin::Mutex;
 
-use crate::cpu::{FEW_TOKENS, Kernels};
-use crate::model::{Linear, N_BATCH};
+use crate::Error;
+use crate::cpu::{FEW_TOKENS, Kernels, MAX_TILE_TOKENS};
+use crate::memory::zeroed;
+use crate::model::{Linear, Matrix, N_BATCH};
 use crate::platform::Workers;
-use crate::quant::{Activations, BlockQ8_1, QK};
+use crate::quant::{Activations, BlockQ8_1, QK, Tiles};
 
 /// Cores that can take part; further ones stay idle.
 pub(crate) const MAX_CORES: usize = 64;
@@ -20,8 +23,11 @@ pub(crate) const MAX_CORES: usize = 64;
 /// Into how many shares per core a large product is cut: a core that is faster, or less disturbed, takes more of them.
 const SHARES_PER_CORE: usize = 4;
 
-/// Weights of a share at least: what a core reads in some ten microseconds.
-const MIN_SHARE_WEIGHTS: usize = 128 * 1024;
+/// The same of products with many tokens, which take longer: for so much of one do cores wait for the last.
+const SHARES_OF_MANY_TOKENS: usize = 16;
+
+/// Products of a share at least: what a core reads the weights of in some ten microseconds.
+const MIN_SHARE_PRODUCTS: usize = 128 * 1024;
 
 /// Rows of a matrix are dealt out in groups of this many: what the kernels take at a time.
 const ROW_GROUP: usize = 32;
@@ -37,6 +43,42 @@ pub(crate) struct Cores<'a> {
 pub(crate) struct Product<'a> {
     pub(crate) linear: &'a Linear<'a>,
     pub(crate) out: &'a mut [f32],
+}
+
+/// Room for the forms in which activations meet matrices, for up to [`N_BATCH`] tokens; allocated once.
+#[derive(Debug)]
+pub(crate) struct Forms {
+    /// `(N_BATCH, widest input / QK)`.
+    quants: Vec<BlockQ8_1>,
+    /// As many as there are tokens, and a tile's more, `(N_BATCH + MAX_TILE_TOKENS, widest input)`.
+    tiles: Vec<u32>,
+}
+
+impl Forms {
+    /// Return room for inputs of up to `n_in`.
+    pub(crate) fn new(n_in: usize) -> Result<Self, Error> {
+        let [n_quants, n_words] = Self::lens(n_in);
+        Ok(Self {
+            quants: zeroed("the quantized activations", n_quants)?,
+            tiles: zeroed("the activations in tiles", n_words)?,
+        })
+    }
+
+    /// Zero what the last products left.
+    pub(crate) fn wipe(&mut self) {
+        self.quants.fill(BlockQ8_1::default());
+        self.tiles.fill(0);
+    }
+
+    /// Return how many bytes [`Self::new`] allocates.
+    pub(crate) fn bytes(n_in: usize) -> usize {
+        let [n_quants, n_words] = Self::lens(n_in);
+        n_quants * size_of::<BlockQ8_1>() + n_words * size_of::<u32>()
+    }
+
+    fn lens(n_in: usize) -> [usize; 2] {
+        [N_BATCH * n_in.div_ceil(QK), (N_BATCH + MAX_TILE_TOKENS) * n_in]
+    }
 }
 
 /// A share of a product: some rows, so that no weight is read by two cores.
@@ -55,14 +97,9 @@ impl Cores<'_> {
 
     /// Multiply the same activations `x (n_tokens, n_in)` with several matrices, in one meeting of the cores.
     ///
-    /// `quants (n_tokens, n_in / QK)` is scratch, used when a matrix is quantized.
-    pub(crate) fn multiply<const N: usize>(
-        &self,
-        x: &[f32],
-        quants: &mut [BlockQ8_1],
-        products: [Product<'_>; N],
-    ) {
-        self.multiply_then(x, quants, products, &|_| {});
+    /// `forms` is scratch for other forms of the activations that the matrices may ask for.
+    pub(crate) fn multiply<const N: usize>(&self, x: &[f32], forms: &mut Forms, products: [Product<'_>; N]) {
+        self.multiply_then(x, forms, products, &|_| {});
     }
 
     /// As [`Self::multiply`]; then call `finish` for each token with some rows of its products: where the matrices have as many
@@ -71,30 +108,19 @@ impl Cores<'_> {
     pub(crate) fn multiply_then<const N: usize>(
         &self,
         x: &[f32],
-        quants: &mut [BlockQ8_1],
+        forms: &mut Forms,
         products: [Product<'_>; N],
         finish: &(dyn Fn([&mut [f32]; N]) + Sync),
     ) {
         let n_tokens = products[0].out.len() / products[0].linear.rows.len();
-        // What suits the type that asks for the most of one scale, suits all.
-        let n_sharing = products.iter().filter_map(|product| product.linear.matrix.n_sharing()).max();
-        let quants = match n_sharing {
-            Some(_) => &mut quants[..x.len() / QK],
-            None => &mut [],
-        };
-        if let Some(n_sharing) = n_sharing {
-            let n_in = x.len() / n_tokens;
-            self.for_each_row(quants, n_in / QK, &|tokens, quants| {
-                let x = &x[tokens.start * n_in..tokens.end * n_in];
-                self.kernels.quantize_q8_1(x, n_sharing, quants);
-            });
-        }
-        let x = Activations { floats: x, quants };
+        let matrices = products.each_ref().map(|product| product.linear.matrix);
+        let x = self.in_forms(x, n_tokens, forms, &matrices);
 
         let n_cores = self.count();
         let n_weights: usize =
             products.iter().map(|Product { linear, .. }| linear.rows.len() * linear.matrix.n_in()).sum();
-        let per_core = (n_weights / MIN_SHARE_WEIGHTS / n_cores).clamp(1, SHARES_PER_CORE);
+        let shares_per_core = if n_tokens > FEW_TOKENS { SHARES_OF_MANY_TOKENS } else { SHARES_PER_CORE };
+        let per_core = (n_weights * n_tokens / MIN_SHARE_PRODUCTS / n_cores).clamp(1, shares_per_core);
         let n_shares = (n_cores * per_core).min(MAX_CORES);
         let mut shares: ArrayVec<Mutex<[Part<'_>; N]>, MAX_CORES> = ArrayVec::new();
         let mut rests = products.map(|Product { linear, out }| {
@@ -132,6 +158,39 @@ impl Cores<'_> {
                 }
             }
         });
+    }
+
+    /// Return the activations `x (n_tokens, n_in)` in the forms that `matrices` ask for.
+    fn in_forms<'x>(
+        &self,
+        x: &'x [f32],
+        n_tokens: usize,
+        forms: &'x mut Forms,
+        matrices: &[Matrix<'_>],
+    ) -> Activations<'x> {
+        let n_in = x.len() / n_tokens;
+        let mut activations = Activations { floats: x, ..Activations::default() };
+        // What suits the type that asks for the most of one scale, suits all.
+        if let Some(n_sharing) = matrices.iter().filter_map(Matrix::n_sharing).max() {
+            let quants = &mut forms.quants[..x.len() / QK];
+            self.for_each_row(quants, n_in / QK, &|tokens, quants| {
+                let x = &x[tokens.start * n_in..tokens.end * n_in];
+                self.kernels.quantize_q8_1(x, n_sharing, quants);
+            });
+            activations.quants = quants;
+        }
+        // Tiles for 32-bit floats suit all others.
+        let numbers = matrices.iter().filter_map(Matrix::numbers_in_tiles).min();
+        let tiling = numbers.and_then(|numbers| Some((numbers, self.kernels.tiling(numbers)?)));
+        if let Some((numbers, tiling)) = tiling.filter(|_| n_tokens > FEW_TOKENS) {
+            let words = &mut forms.tiles[..tiling.len(n_tokens, n_in)];
+            self.for_each_row(words, tiling.tile_len(n_in), &|tiles, words| {
+                let tokens = tiles.start * tiling.n_tokens..n_tokens.min(tiles.end * tiling.n_tokens);
+                self.kernels.tile(numbers, &x[tokens.start * n_in..tokens.end * n_in], n_in, words);
+            });
+            activations.tiles = Tiles { numbers, words };
+        }
+        activations
     }
 
     /// Call `task(units, scratch, out)` on all cores, each with its part of `out (n_units, unit_len)`: the units that `cut(core)`

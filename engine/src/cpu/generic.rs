@@ -19,6 +19,8 @@ pub(super) const KERNELS: Kernels = Kernels {
     mul_mat_groups,
     interleaves: |_| false,
     mul_mat_interleaved,
+    tiling: |_| None,
+    tile: |_, _, _, _| {},
     quantize_q8_1,
     keep,
     attend,

@@ -18,7 +18,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::kv_cache::KvType;
-use crate::quant::{self, Activations, BlockQ8_1, Groups, QK, ROWS, TensorType};
+use crate::quant::{self, Activations, BlockQ8_1, Groups, QK, ROWS, TensorType, Tiles};
 pub use attention::{Found, KeysValues, Queries};
 pub use processor::Processor;
 
@@ -107,6 +107,8 @@ pub struct Kernels {
     mul_mat_groups: fn(Groups<'_>, Activations<'_>, usize, &mut [&mut [f32]]),
     interleaves: fn(TensorType) -> bool,
     mul_mat_interleaved: MulMatInterleaved,
+    tiling: fn(Numbers) -> Option<Tiling>,
+    tile: fn(Numbers, &[f32], usize, &mut [u32]),
     quantize_q8_1: fn(&[f32], usize, &mut [BlockQ8_1]),
     keep: fn(KvType, &[f32], &mut [u8]),
     attend: fn(&Queries<'_>, KeysValues<'_>, &mut [f32], &mut Found<'_>),
@@ -121,9 +123,10 @@ pub struct Kernels {
 pub const LINE_BYTES: usize = 64;
 
 /// What products of matrices multiply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Numbers {
     /// 32-bit floats, to which other floats are widened.
+    #[default]
     Floats,
     /// Floats of 16 bits, as many tokens meet them: widened, or as the BF16 that they are rounded to.
     Halves,
@@ -134,6 +137,39 @@ pub enum Numbers {
 impl Numbers {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Floats, Self::Halves, Self::Bytes];
+
+    /// Return what products of weights of `kind` multiply.
+    pub fn of(kind: TensorType) -> Self {
+        match kind {
+            TensorType::F32 => Self::Floats,
+            TensorType::F16 | TensorType::BF16 => Self::Halves,
+            _ => Self::Bytes,
+        }
+    }
+}
+
+/// How the activations of many tokens lie side by side for interleaved floats: `(n_tiles, n_in / n_columns, n_tokens)` words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiling {
+    /// Tokens of a tile, at most [`MAX_TILE_TOKENS`].
+    pub n_tokens: usize,
+    /// Columns in a word.
+    pub n_columns: usize,
+}
+
+/// The most tokens that a tile of any instruction set has.
+pub(crate) const MAX_TILE_TOKENS: usize = 8;
+
+impl Tiling {
+    /// Return how many words a tile has.
+    pub fn tile_len(self, n_in: usize) -> usize {
+        n_in / self.n_columns * self.n_tokens
+    }
+
+    /// Return how many words `n_tokens` take.
+    pub fn len(self, n_tokens: usize, n_in: usize) -> usize {
+        n_tokens.div_ceil(self.n_tokens) * self.tile_len(n_in)
+    }
 }
 
 impl Kernels {
@@ -237,8 +273,21 @@ impl Kernels {
         (self.interleaves)(kind)
     }
 
+    /// Return how many tokens meet interleaved floats: `None` where they do as rows of floats.
+    pub fn tiling(&self, numbers: Numbers) -> Option<Tiling> {
+        (self.tiling)(numbers)
+    }
+
+    /// Write the activations `x (n_tokens, n_in)` in tiles to `out`, as [`Self::tiling`] says.
+    pub fn tile(&self, numbers: Numbers, x: &[f32], n_in: usize, out: &mut [u32]) {
+        let tiling = self.tiling(numbers).expect("asked for where there are tiles");
+        assert!(x.len().is_multiple_of(n_in) && n_in.is_multiple_of(tiling.n_columns));
+        assert_eq!(out.len(), tiling.len(x.len() / n_in, n_in));
+        (self.tile)(numbers, x, n_in, out);
+    }
+
     /// Write the products of `rows` of the interleaved matrix `w (n_out, n_in)` with `x (n_tokens, n_in)` to
-    /// `out (n_tokens)(rows.len())`.
+    /// `out (n_tokens)(rows.len())`. Floats meet more than [`FEW_TOKENS`] in tiles, made for the like or for 32-bit floats.
     pub fn mul_mat_interleaved(
         &self,
         kind: TensorType,
@@ -254,6 +303,11 @@ impl Kernels {
         assert!(w.len().is_multiple_of(row_bytes) && rows.end <= n_out);
         assert_eq!(x.n_values(kind), out.len() * n_in);
         assert!(out.iter().all(|out| out.len() == rows.len()));
+        if !kind.is_quantized() && out.len() > FEW_TOKENS {
+            let Tiles { numbers, words } = x.tiles;
+            assert!(numbers <= Numbers::of(kind));
+            assert_eq!(words.len(), self.tiling(numbers).map_or(0, |tiling| tiling.len(out.len(), n_in)));
+        }
         // Rows behind the last whole group are not interleaved.
         let n_woven = n_out / ROWS * ROWS;
         let (woven, others) = w.split_at(n_woven * row_bytes);

@@ -106,6 +106,19 @@ fn push_activations(kind: TensorType, rng: &mut Pcg32, len: usize, out: &mut (Ve
     out.1.extend(blocks);
 }
 
+/// Return what `kernels` make of the activations of many tokens for interleaved weights of `kind`, for which they have tiles: numbers and
+/// words.
+fn tiles(kernels: &Kernels, kind: TensorType, x: Activations<'_>, n_in: usize) -> (Numbers, Vec<u32>) {
+    let (numbers, n_tokens) = (Numbers::of(kind), x.floats.len() / n_in);
+    let has_tiles = !kind.is_quantized() && n_tokens > FEW_TOKENS;
+    let tiling = kernels.tiling(numbers).filter(|_| has_tiles);
+    let mut words = alloc::vec![0xdead_beef; tiling.map_or(0, |tiling| tiling.len(n_tokens, n_in))];
+    if tiling.is_some() {
+        kernels.tile(numbers, x.floats, n_in, &mut words);
+    }
+    (numbers, words)
+}
+
 /// Return the products in double precision of `w (n_rows, n_in)` as floats with the activations, as they are where the
 /// type is a float, else as they were quantized; and the sizes that roundings are measured by: the norms' products.
 fn defined(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize) -> Vec<(f64, f64)> {
@@ -154,7 +167,7 @@ fn products_agree_whatever_the_type_and_the_instruction_set() {
                 for _ in 0..n_tokens {
                     push_activations(kind, &mut rng, n_in, &mut x);
                 }
-                let x = Activations { floats: &x.0, quants: &x.1 };
+                let x = Activations { floats: &x.0, quants: &x.1, ..Activations::default() };
                 let expected = defined(kind, &w, x, n_in);
                 for kernels in faster().into_iter().chain([generic()]) {
                     let mut found = alloc::vec![f32::NAN; n_tokens * n_rows];
@@ -196,7 +209,8 @@ fn a_token_has_the_same_products_among_others_as_alone() {
         for kernels in faster().into_iter().chain([generic()]) {
             let products = |tokens: Range<usize>| {
                 let quants = &x.1[tokens.start * n_in / QK..tokens.end * n_in / QK];
-                let x = Activations { floats: &x.0[tokens.start * n_in..tokens.end * n_in], quants };
+                let floats = &x.0[tokens.start * n_in..tokens.end * n_in];
+                let x = Activations { floats, quants, ..Activations::default() };
                 let mut found = alloc::vec![f32::NAN; 2 * tokens.len() * n_rows];
                 let (plain, interleaved) = found.split_at_mut(tokens.len() * n_rows);
                 kernels.mul_mat(kind, &w, x, n_in, &mut rows(plain, n_rows));
@@ -237,7 +251,7 @@ fn products_of_groups_agree_wherever_their_rows_begin() {
         for _ in 0..n_tokens {
             push_activations(TensorType::Q8_0, &mut rng, n_in, &mut x);
         }
-        let x = Activations { floats: &x.0, quants: &x.1 };
+        let x = Activations { floats: &x.0, quants: &x.1, ..Activations::default() };
         let w = Groups::new(&quants, &bytes, group_len).unwrap();
 
         // The definition; then all rows, those behind the first, and the second alone.
@@ -253,7 +267,7 @@ fn products_of_groups_agree_wherever_their_rows_begin() {
             let mut found = alloc::vec![f32::NAN; rows.len() * n_in];
             w.dequantize(&mut found);
             assert_eq!(found, weights[rows.start * n_in..rows.end * n_in]);
-            let of_floats = Activations { floats: &values, quants: &[] };
+            let of_floats = Activations { floats: &values, ..Activations::default() };
             let floats = &floats[4 * rows.start * n_in..4 * rows.end * n_in];
             let expected = defined(TensorType::F32, floats, of_floats, n_in);
             for kernels in faster().into_iter().chain([generic()]) {
@@ -293,17 +307,19 @@ fn products_of_interleaved_rows_agree_with_those_of_rows() {
             for _ in 0..n_tokens {
                 push_activations(kind, &mut rng, n_in, &mut x);
             }
-            let x = Activations { floats: &x.0, quants: &x.1 };
+            let x = Activations { floats: &x.0, quants: &x.1, ..Activations::default() };
             let exact = defined(kind, &w, x, n_in);
             let in_bf16 = matches!(kind, TensorType::F16 | TensorType::BF16).then(|| {
                 let (w, floats) = as_bf16(kind, &w, x.floats);
-                defined(TensorType::F32, &w, Activations { floats: &floats, quants: &[] }, n_in)
+                defined(TensorType::F32, &w, Activations { floats: &floats, ..Activations::default() }, n_in)
             });
             let group_bytes = ROWS * (w.len() / n_rows);
             for group in w.chunks_exact_mut(group_bytes) {
                 interleave(kind, group, &mut alloc::vec![0; group_bytes]);
             }
             for kernels in faster().into_iter().chain([generic()]) {
+                let (numbers, words) = &tiles(kernels, kind, x, n_in);
+                let x = Activations { tiles: Tiles { numbers: *numbers, words }, ..x };
                 // All rows; some from within a group to within another, or behind the last; one.
                 for rows in [0..n_rows, n_rows / 5..n_rows - 1, n_rows - 1..n_rows] {
                     let mut found = alloc::vec![f32::NAN; n_tokens * rows.len()];
@@ -345,12 +361,12 @@ fn extreme_weights_and_activations_do_not_overflow_when_interleaved() {
             let sum = activation * (QK / 2) as i16;
             let x = BlockQ8_1 { d: 1.0, s: f32::from(2 * sum), sums: [sum; 2], qs: [activation as i8; QK] };
             let x = alloc::vec![x; n_in / QK];
-            let expected = defined(kind, &w, Activations { floats: &[], quants: &x }, n_in);
+            let expected = defined(kind, &w, Activations { quants: &x, ..Activations::default() }, n_in);
             interleave(kind, &mut w, &mut alloc::vec![0; ROWS * block.len()]);
             // By itself, and among many.
             for (kernels, n_tokens) in faster().into_iter().flat_map(|kernels| [(kernels, 1), (kernels, 9)]) {
                 let mut found = alloc::vec![f32::NAN; n_tokens * ROWS];
-                let x = Activations { floats: &[], quants: &x.repeat(n_tokens) };
+                let x = Activations { quants: &x.repeat(n_tokens), ..Activations::default() };
                 kernels.mul_mat_interleaved(kind, &w, x, n_in, 0..ROWS, &mut rows(&mut found, ROWS));
                 for (found, (expected, size)) in found.iter().zip(expected.iter().cycle()) {
                     let difference = (f64::from(*found) - expected).abs();

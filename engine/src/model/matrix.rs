@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use core::ops::Range;
 
 use crate::Error;
-use crate::cpu::Kernels;
+use crate::cpu::{Kernels, Numbers};
 use crate::format::gguf::{Gguf, Tensor};
 use crate::quant::{Activations, Groups, QK, RowLayout, TensorType, dequantize_row};
 
@@ -65,6 +65,14 @@ impl<'a> Matrix<'a> {
                 kind.is_quantized().then(|| kind.n_sharing())
             }
             Rows::Groups(_) => Some(QK),
+        }
+    }
+
+    /// Return what the products with many tokens multiply where these are read in tiles.
+    pub(crate) fn numbers_in_tiles(&self) -> Option<Numbers> {
+        match self.rows {
+            Rows::Interleaved { kind, .. } => (!kind.is_quantized()).then(|| Numbers::of(kind)),
+            Rows::Blocks { .. } | Rows::Groups(_) => None,
         }
     }
 

@@ -21,6 +21,7 @@ use core::fmt;
 use hashbrown::HashMap;
 
 pub use hparams::HParams;
+pub(crate) use matrix::Matrix;
 pub(crate) use pass::{Batch, N_BATCH, N_LOGITS, Pass, Scratch};
 pub use times::Times;
 pub(crate) use times::{Step, Stopwatch};

@@ -16,8 +16,7 @@ use crate::cpu::FEW_TOKENS;
 use crate::kv_cache::KvCache;
 use crate::memory::zeroed;
 use crate::ops::{add, rotations};
-use crate::parallel::{Cores, Product};
-use crate::quant::{BlockQ8_1, QK};
+use crate::parallel::{Cores, Forms, Product};
 
 /// The most tokens that go through the layers together: more read the weights fewer times, fewer stop sooner.
 pub(crate) const N_BATCH: usize = 256;
@@ -44,8 +43,8 @@ pub(crate) struct Scratch {
     hidden: Vec<f32>,
     /// What its gate lets through, `(N_BATCH, n_ff)`.
     up: Vec<f32>,
-    /// The input of a matrix, quantized, `(N_BATCH, widest input / QK)`.
-    quants: Vec<BlockQ8_1>,
+    /// The input of a matrix in other forms.
+    forms: Forms,
     /// The rotations of the batch's positions, `(N_BATCH, n_rot / 2)` and room for `n_rot = n_embd_head`.
     rotations: Vec<[f32; 2]>,
     /// What attention writes on, on all cores.
@@ -67,7 +66,7 @@ impl Scratch {
             found: batch(hparams.n_embd_q())?,
             hidden: batch(hparams.n_ff)?,
             up: batch(hparams.n_ff)?,
-            quants: zeroed("the quantized activations", N_BATCH * widest_quants(hparams))?,
+            forms: Forms::new(widest_input(hparams))?,
             rotations: zeroed("the rotations", N_BATCH * (hparams.n_embd_head / 2))?,
             attention: zeroed("the scratch of attention", Cut::new(hparams, n_cores).scratch_len())?,
             logits: zeroed("the logits", N_LOGITS * hparams.n_vocab)?,
@@ -76,11 +75,11 @@ impl Scratch {
 
     /// Zero what the last evaluation left.
     pub(crate) fn wipe(&mut self) {
-        let Self { stream, x, q, k, v, found, hidden, up, quants, rotations, attention, logits } = self;
+        let Self { stream, x, q, k, v, found, hidden, up, forms, rotations, attention, logits } = self;
         for floats in [stream, x, q, k, v, found, hidden, up, attention, logits] {
             floats.fill(0.0);
         }
-        quants.fill(BlockQ8_1::default());
+        forms.wipe();
         rotations.fill([0.0; 2]);
     }
 
@@ -88,15 +87,15 @@ impl Scratch {
     pub(crate) fn bytes(hparams: &HParams, n_cores: usize) -> u64 {
         let widths = hparams.n_embd + hparams.n_embd_q() + hparams.n_embd_kv() + hparams.n_ff;
         let token_floats = 2 * (widths + hparams.n_embd_head / 2);
-        let token_bytes = token_floats * size_of::<f32>() + widest_quants(hparams) * size_of::<BlockQ8_1>();
         let floats = Cut::new(hparams, n_cores).scratch_len() + N_LOGITS * hparams.n_vocab;
-        (N_BATCH * token_bytes + floats * size_of::<f32>()) as u64
+        let n_floats = N_BATCH * token_floats + floats;
+        (n_floats * size_of::<f32>() + Forms::bytes(widest_input(hparams))) as u64
     }
 }
 
-/// Return how many blocks the widest input of a matrix takes.
-fn widest_quants(hparams: &HParams) -> usize {
-    hparams.n_embd.max(hparams.n_embd_q()).max(hparams.n_ff).div_ceil(QK)
+/// Return how wide the widest input of a matrix is.
+fn widest_input(hparams: &HParams) -> usize {
+    hparams.n_embd.max(hparams.n_embd_q()).max(hparams.n_ff)
 }
 
 /// Tokens that go through the layers together.
@@ -126,7 +125,7 @@ pub(crate) struct Pass<'p> {
     found: &'p mut [f32],
     hidden: &'p mut [f32],
     up: &'p mut [f32],
-    quants: &'p mut [BlockQ8_1],
+    forms: &'p mut Forms,
     rotations: &'p mut [[f32; 2]],
     attention: &'p mut [f32],
     logits: &'p mut [f32],
@@ -160,7 +159,7 @@ impl<'p> Pass<'p> {
             found: &mut scratch.found[..n_tokens * hparams.n_embd_q()],
             hidden: &mut scratch.hidden[..n_tokens * hparams.n_ff],
             up: &mut scratch.up[..n_tokens * hparams.n_ff],
-            quants: &mut scratch.quants,
+            forms: &mut scratch.forms,
             rotations: &mut scratch.rotations,
             attention: &mut scratch.attention,
             logits: &mut scratch.logits,
@@ -234,7 +233,7 @@ impl<'p> Pass<'p> {
             Product { linear: &attention.k, out: self.k },
             Product { linear: &attention.v, out: self.v },
         ];
-        self.cores.multiply(self.x, self.quants, products);
+        self.cores.multiply(self.x, self.forms, products);
         self.lap(Step::Project);
     }
 
@@ -272,7 +271,7 @@ impl<'p> Pass<'p> {
         let cut = Cut::new(self.hparams, self.cores.count());
         attend(&self.cores, self.kv, &cut, (layer, position), self.q, self.attention, self.found);
         self.lap(Step::Attend);
-        self.cores.multiply(self.found, self.quants, [Product { linear: &attention.output, out: self.x }]);
+        self.cores.multiply(self.found, self.forms, [Product { linear: &attention.output, out: self.x }]);
         self.add_to_stream();
         self.lap(Step::AttentionOutput);
     }
@@ -284,8 +283,8 @@ impl<'p> Pass<'p> {
             Product { linear: &network.up, out: self.up },
         ];
         let kernels = self.cores.kernels;
-        self.cores.multiply_then(self.x, self.quants, products, &|[gate, up]| kernels.swiglu(gate, up));
-        self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
+        self.cores.multiply_then(self.x, self.forms, products, &|[gate, up]| kernels.swiglu(gate, up));
+        self.cores.multiply(self.hidden, self.forms, [Product { linear: &network.down, out: self.x }]);
         self.add_to_stream();
         self.lap(Step::FeedForward);
     }
@@ -294,8 +293,8 @@ impl<'p> Pass<'p> {
     pub(super) fn gelu(&mut self, network: &Mlp<'_>) {
         let product = Product { linear: &network.up, out: self.hidden };
         let kernels = self.cores.kernels;
-        self.cores.multiply_then(self.x, self.quants, [product], &|[hidden]| kernels.gelu(hidden));
-        self.cores.multiply(self.hidden, self.quants, [Product { linear: &network.down, out: self.x }]);
+        self.cores.multiply_then(self.x, self.forms, [product], &|[hidden]| kernels.gelu(hidden));
+        self.cores.multiply(self.hidden, self.forms, [Product { linear: &network.down, out: self.x }]);
         self.add_to_stream();
         self.lap(Step::FeedForward);
     }
@@ -309,7 +308,7 @@ impl<'p> Pass<'p> {
             let x = &mut self.x[..n_logits * n_embd];
             normalize_rows(norm, &self.stream[last..], n_embd, x);
             let product = Product { linear: output, out: &mut self.logits[..n_logits * n_vocab] };
-            self.cores.multiply(x, self.quants, [product]);
+            self.cores.multiply(x, self.forms, [product]);
             self.lap(Step::Logits);
         }
     }

@@ -7,6 +7,7 @@
 use zerocopy::FromZeros;
 
 use super::{QK, TensorType};
+use crate::cpu::Numbers;
 
 /// 32 activations `d * q` with 8-bit `q`, and their sum.
 #[derive(Clone, Copy, Debug, Default, FromZeros, PartialEq)]
@@ -22,13 +23,24 @@ pub struct BlockQ8_1 {
     pub qs: [i8; QK],
 }
 
-/// Activations of one or several tokens, in both forms that weights ask for.
-#[derive(Clone, Copy, Debug)]
+/// Activations of one or several tokens, in the forms that weights ask for.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Activations<'a> {
     /// `(n_tokens, n_in)`; read by floats.
     pub floats: &'a [f32],
     /// `(n_tokens, n_in / QK)`, the same values; read by quantized weights, with as many of one scale as their type asks for.
     pub quants: &'a [BlockQ8_1],
+    /// The same values of many tokens in tiles; read by floats that are interleaved.
+    pub tiles: Tiles<'a>,
+}
+
+/// Activations of many tokens, of some side by side: what [`Kernels::tile`](crate::cpu::Kernels::tile) makes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tiles<'a> {
+    /// What they were made for.
+    pub numbers: Numbers,
+    /// `(n_tiles, words of a tile)`.
+    pub words: &'a [u32],
 }
 
 impl Activations<'_> {
@@ -39,7 +51,7 @@ impl Activations<'_> {
 
     /// Return what weights of `kind` read of token `token`.
     pub(crate) fn of_token(self, kind: TensorType, token: usize, n_in: usize) -> Self {
-        let mut x = Self { floats: &[], quants: &[] };
+        let mut x = Self::default();
         match kind.is_quantized() {
             true => x.quants = &self.quants[token * n_in / QK..][..n_in / QK],
             false => x.floats = &self.floats[token * n_in..][..n_in],

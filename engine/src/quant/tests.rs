@@ -58,7 +58,7 @@ fn dot(kind: TensorType, w: &[u8], n_in: usize, floats: &[f32], quants: &[BlockQ
     Kernels::of(Isa::Generic).unwrap().mul_mat(
         kind,
         w,
-        Activations { floats, quants },
+        Activations { floats, quants, ..Activations::default() },
         n_in,
         &mut [&mut out],
     );

@@ -17,7 +17,6 @@ use engine::cpu::{Kernels, Numbers};
 use engine::format::gguf::Gguf;
 use engine::model::Model;
 use engine::platform::Workers;
-use engine::quant::TensorType;
 use engine::session::{KvType, Session};
 use serde::Serialize;
 
@@ -251,12 +250,8 @@ fn per_token(gguf: &Gguf<'_>) -> PerToken {
         if tensor.name == output {
             continue;
         }
-        let numbers = match tensor.kind() {
-            Ok(TensorType::F32) => Numbers::Floats,
-            Ok(TensorType::F16 | TensorType::BF16) => Numbers::Halves,
-            // What has no type of GGUF's is llama2.c's, and quantized.
-            _ => Numbers::Bytes,
-        };
+        // What has no type of GGUF's is llama2.c's, and quantized.
+        let numbers = tensor.kind().map_or(Numbers::Bytes, Numbers::of);
         token.ops[numbers as usize] += 2 * tensor.shape.iter().product::<u64>();
     }
     token

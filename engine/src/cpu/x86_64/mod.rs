@@ -14,7 +14,8 @@ use core::arch::x86_64::_xgetbv;
 
 use raw_cpuid::Hypervisor;
 
-use super::{Isa, Kernels, Numbers, generic};
+use super::{Isa, Kernels, Numbers, Tiling, generic};
+use woven_floats::PAIR;
 
 /// XCR0 bits 1 and 2: the state of XMM and YMM registers is kept (Intel SDM volume 1, 13.3).
 const XCR0_AVX: u64 = 0b110;
@@ -113,6 +114,8 @@ pub(super) const AVX2: Kernels = Kernels {
     mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
         avx2::mul_mat_interleaved(kind, w, x, n_in, rows, out)
     },
+    tiling: |_| Some(Tiling { n_tokens: avx2::TILE_TOKENS, n_columns: 1 }),
+    tile: |_, x, n_in, out| woven_floats::tile::<{ avx2::TILE_TOKENS }>(x, n_in, out),
     // SAFETY: as above.
     mul_mat_groups: |w, x, n_in, out| unsafe { avx2::mul_mat_groups(w, x, n_in, out) },
     // SAFETY: as above.
@@ -151,6 +154,8 @@ pub(super) const AVX512: Kernels = Kernels {
     mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
         avx512::mul_mat_interleaved(kind, w, x, n_in, rows, out)
     },
+    tiling: |_| Some(Tiling { n_tokens: avx512::TILE_TOKENS, n_columns: 1 }),
+    tile: |_, x, n_in, out| woven_floats::tile::<{ avx512::TILE_TOKENS }>(x, n_in, out),
     // SAFETY: as above.
     attend: |queries, seen, scratch, found| unsafe { avx512::attend(queries, seen, scratch, found) },
     // SAFETY: as above.
@@ -164,6 +169,15 @@ pub(super) const AVX512_BF16: Kernels = Kernels {
     // SAFETY: the table is handed out only where `has_avx512_bf16`, which is all that this function needs.
     mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
         avx512::mul_mat_interleaved_in_bf16(kind, w, x, n_in, rows, out)
+    },
+    tiling: |numbers| match numbers {
+        Numbers::Halves => Some(Tiling { n_tokens: avx512::BF16_TILE_TOKENS, n_columns: PAIR }),
+        _ => (AVX512.tiling)(numbers),
+    },
+    tile: |numbers, x, n_in, out| match numbers {
+        // SAFETY: as above.
+        Numbers::Halves => unsafe { avx512::tile_in_bf16(x, n_in, out) },
+        _ => (AVX512.tile)(numbers, x, n_in, out),
     },
     // SAFETY: as above.
     multiply_add: |numbers, n_rounds| unsafe { multiply_add::avx512_bf16(numbers, n_rounds) },

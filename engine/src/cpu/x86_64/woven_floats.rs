@@ -4,7 +4,11 @@
 //! rows are. (The activations of a long row are more than the first cache keeps beside a stream of weights: each meets sixteen rows
 //! here for once that it comes. Zen 4, one core, F16 rows of 5,632, GB/s of weights: 17 -> 29.)
 
+use core::array;
 use core::ops::Range;
+
+use arrayvec::ArrayVec;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::fetch;
 use super::woven::{Destination, Lanes};
@@ -37,21 +41,19 @@ pub(super) fn multiply_few<V: Copy, const N: usize, const M: usize>(
 }
 
 /// What an instruction set does with the floats of many tokens, a step at a time: a column of weights, or as many as a lane has at once.
-pub(super) struct Steps<V, Unpack, Round, Add, AddTo> {
+pub(super) struct Steps<V, Unpack, Add, AddTo> {
     /// A vector of zeros.
     pub(super) zero: V,
     /// `unpack(block)`: the weights of a block, step by step.
     pub(super) unpack: Unpack,
-    /// `round(x, out)`: the activations of some columns as they meet the weights of as many steps.
-    pub(super) round: Round,
-    /// `add(weights, x, sums)`: the rows' sums and the products with `x`.
+    /// `add(weights, x, sums)`: the rows' sums and the products with the word `x` of activations.
     pub(super) add: Add,
     /// `add_to(sums, out)`: add the sums of a group to `out`.
     pub(super) add_to: AddTo,
 }
 
-/// Write the products of the interleaved rows `w` with `x (n_tokens, n_in)`, in tiles of `T` tokens and `G` groups. A block has `N` columns and
-/// takes `S` steps; a step of a group is `M` vectors.
+/// Write the products of the interleaved rows `w` with the tiles `x` of activations ([`crate::cpu::Kernels::tile`]), each of `T` tokens, and `G`
+/// groups at a time. A block has `N` columns and takes `S` steps, a word each; a step of a group is `M` vectors.
 ///
 /// Weights of `PANEL` steps are unpacked at a time, for `BATCH` tokens: the fewer steps, the more often sums are added to what is in memory; the more,
 /// the less of them stays in the first cache, and of the activations in the second.
@@ -59,7 +61,6 @@ pub(super) struct Steps<V, Unpack, Round, Add, AddTo> {
 pub(super) fn multiply_many<
     W: Copy,
     V: Copy,
-    X: Copy + Default,
     const N: usize,
     const S: usize,
     const M: usize,
@@ -69,79 +70,69 @@ pub(super) fn multiply_many<
     const BATCH: usize,
 >(
     w: &[u8],
-    x: &[f32],
+    x: &[u32],
     mut to: Destination<'_, '_>,
     steps: &Steps<
         V,
         impl Fn(&Lanes) -> [[W; M]; S],
-        impl Fn(&[f32], &mut [X]),
-        impl Fn(W, X, V) -> V,
+        impl Fn(W, u32, V) -> V,
         impl Fn([V; M], &mut [f32; ROWS]),
     >,
 ) {
     const { assert!(PANEL.is_multiple_of(S) && BATCH.is_multiple_of(T)) };
-    let (w, n_in, groups) = (w.as_chunks().0, to.n_in, to.groups());
+    let (w, n_tokens, groups) = (w.as_chunks().0, to.out.len(), to.groups());
+    let (n_steps, x) = (to.n_in / N * S, x.as_chunks::<T>().0);
     to.out.iter_mut().for_each(|out| out.fill(0.0));
-    let mut activations = [[X::default(); PANEL]; BATCH];
-    for (first_token, x) in (0..).step_by(BATCH).zip(x.chunks(BATCH * n_in)) {
-        for start in (0..n_in).step_by(PANEL / S * N) {
-            let columns = start..n_in.min(start + PANEL / S * N);
-            for (x, activations) in x.chunks_exact(n_in).zip(&mut activations) {
-                (steps.round)(&x[columns.clone()], &mut activations[..columns.len() / N * S]);
-            }
-            let panel = Panel {
-                w,
-                columns,
-                activations: &activations,
-                tokens: first_token..first_token + x.len() / n_in,
-            };
+    for first_token in (0..n_tokens).step_by(BATCH) {
+        let tokens = first_token..n_tokens.min(first_token + BATCH);
+        for start in (0..n_steps).step_by(PANEL) {
+            let steps_of = start..n_steps.min(start + PANEL);
+            let panel = Panel { w, x, n_steps, steps: steps_of, tokens: tokens.clone() };
             let mut group = groups.start;
             while group + G <= groups.end {
-                multiply_panel::<W, V, X, N, S, M, G, T, PANEL, BATCH>(&panel, &mut to, group, steps);
+                multiply_panel::<W, V, N, S, M, G, T, PANEL>(&panel, &mut to, group, steps);
                 group += G;
             }
             for group in group..groups.end {
-                multiply_panel::<W, V, X, N, S, M, 1, T, PANEL, BATCH>(&panel, &mut to, group, steps);
+                multiply_panel::<W, V, N, S, M, 1, T, PANEL>(&panel, &mut to, group, steps);
             }
         }
     }
 }
 
-/// Some columns of all rows, and the activations that they meet.
-struct Panel<'a, X, const PANEL: usize, const BATCH: usize> {
+/// Some steps of all rows, and the activations that they meet: `x (n_tiles, n_steps)` of words of `T` tokens.
+struct Panel<'a, const T: usize> {
     w: &'a [Lanes],
-    columns: Range<usize>,
-    activations: &'a [[X; PANEL]; BATCH],
+    x: &'a [[u32; T]],
+    n_steps: usize,
+    steps: Range<usize>,
     tokens: Range<usize>,
 }
 
-/// Add the products of the columns of a panel in the groups from `group` on.
+/// Add the products of the steps of a panel in the groups from `group` on.
 #[inline(always)]
 fn multiply_panel<
     W: Copy,
     V: Copy,
-    X: Copy,
     const N: usize,
     const S: usize,
     const M: usize,
     const G: usize,
     const T: usize,
     const PANEL: usize,
-    const BATCH: usize,
 >(
-    panel: &Panel<'_, X, PANEL, BATCH>,
+    panel: &Panel<'_, T>,
     to: &mut Destination<'_, '_>,
     group: usize,
     steps: &Steps<
         V,
         impl Fn(&Lanes) -> [[W; M]; S],
-        impl Fn(&[f32], &mut [X]),
-        impl Fn(W, X, V) -> V,
+        impl Fn(W, u32, V) -> V,
         impl Fn([V; M], &mut [f32; ROWS]),
     >,
 ) {
-    let Panel { w, columns, activations, tokens } = panel;
-    let (n_blocks, blocks) = (to.n_in / N, columns.start / N..columns.end / N);
+    let Panel { w, x, n_steps, steps: Range { start, end }, tokens } = panel;
+    let (n_blocks, blocks) = (to.n_in / N, start / S..end / S);
     let blocks_of =
         |group: usize| w.get(group * n_blocks + blocks.start..group * n_blocks + blocks.end).unwrap_or(&[]);
     let Some(block) = blocks_of(group).first() else { return };
@@ -153,7 +144,7 @@ fn multiply_panel<
             }
         }
     }
-    let weights = &weights[..blocks.len() * S];
+    let weights = &weights[..end - start];
     // What is unpacked next comes meanwhile, some of it with each tile: of much at once, the processor forgets most.
     let n_fetched = blocks.len().div_ceil(tokens.len().div_ceil(T));
     for (i, tokens) in tokens.clone().step_by(T).map(|first| first..tokens.end.min(first + T)).enumerate() {
@@ -166,8 +157,9 @@ fn multiply_panel<
         if let Some(places) = to.places::<T, G>(tokens.start, first) {
             places.iter().for_each(|out| fetch::soon(*out));
         }
-        // Tokens that the tile lacks have the activations of others; nobody reads their sums.
-        let sums: [_; T] = tile(weights, &activations.as_chunks().0[i], steps.zero, &steps.add);
+        // Tokens that the tile lacks are zeros; nobody reads their sums.
+        let x = &x[tokens.start / T * n_steps + start..][..end - start];
+        let sums: [_; T] = multiply_tile(weights, x, steps.zero, &steps.add);
         match to.places::<T, G>(tokens.start, first) {
             // All of them, one by one: sums that are an array do not stay in registers.
             Some(places) if tokens.len() == T => {
@@ -186,19 +178,36 @@ fn multiply_panel<
 
 /// Return the products of the weights of some steps with the activations of as many.
 #[inline(always)]
-fn tile<W: Copy, V: Copy, X: Copy, const M: usize, const G: usize, const T: usize, const PANEL: usize>(
+fn multiply_tile<W: Copy, V: Copy, const M: usize, const G: usize, const T: usize>(
     w: &[[[W; M]; G]],
-    x: &[[X; PANEL]; T],
+    x: &[[u32; T]],
     zero: V,
-    add: &impl Fn(W, X, V) -> V,
+    add: &impl Fn(W, u32, V) -> V,
 ) -> [[[V; M]; G]; T] {
     let mut sums = [[[zero; M]; G]; T];
-    for (i, w) in w.iter().enumerate().take(PANEL) {
+    for (w, x) in w.iter().zip(x) {
         for (sums, x) in sums.iter_mut().zip(x) {
             for (sum, w) in sums.as_flattened_mut().iter_mut().zip(w.as_flattened()) {
-                *sum = add(*w, x[i], *sum);
+                *sum = add(*w, *x, *sum);
             }
         }
     }
     sums
+}
+
+/// As [`crate::cpu::Kernels::tile`], with a float to a word and `T` tokens to a tile.
+pub(super) fn tile<const T: usize>(x: &[f32], n_in: usize, out: &mut [u32]) {
+    let x = <[u32]>::ref_from_bytes(x.as_bytes()).expect("words of the size of floats");
+    for (x, out) in x.chunks(T * n_in).zip(out.chunks_mut(T * n_in)) {
+        let rows: ArrayVec<&[u32], T> = x.chunks_exact(n_in).collect();
+        transpose::<T>(&rows, out);
+    }
+}
+
+/// Write the rows `x (n_tokens)(n)`, of at most `T` tokens, column by column to `out (n, T)`; tokens that are lacking have zeros.
+#[inline(always)]
+pub(super) fn transpose<const T: usize>(x: &[&[u32]], out: &mut [u32]) {
+    for (column, out) in out.as_chunks_mut::<T>().0.iter_mut().enumerate() {
+        *out = array::from_fn(|token| x.get(token).map_or(0, |x| x[column]));
+    }
 }

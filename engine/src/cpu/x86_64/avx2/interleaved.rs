@@ -35,7 +35,7 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     let to = Destination { n_in, rows, out };
     let x = activations.quants;
     match kind {
-        F32 | F16 | BF16 => interleaved_floats::mul_mat(kind, w, activations.floats, to),
+        F32 | F16 | BF16 => interleaved_floats::mul_mat(kind, w, activations, to),
         Q8_0 => signed(w, x, to, |w, part| unpack_q8_0(w, part)),
         IQ4_NL => signed(w, x, to, |w, part| unpack_iq4_nl(w, part)),
         Q4_0 => of_4_bits(w, x, to, |w, part| unpack_q4_0(w, part)),

@@ -12,22 +12,22 @@ use super::vectors::{
     LANES, load_bf16_le, load_f16_le, load_f32, load_f32_le, load_pair, store_f32, to_array,
 };
 use crate::cpu::FEW_TOKENS;
-use crate::quant::{BF16, F16, ROWS, TensorType};
+use crate::quant::{Activations, BF16, F16, ROWS, TensorType};
 
 /// Vectors of a column.
 const VECTORS: usize = ROWS / LANES;
 
-/// Tokens that are multiplied at a time: 6 * 2 sums, two vectors of weights and one of activations are fifteen of sixteen registers.
-const TILE_TOKENS: usize = 6;
+/// Tokens of a tile: 6 * 2 sums, two vectors of weights and one of activations are fifteen of sixteen registers.
+pub(in crate::cpu::x86_64) const TOKENS: usize = 6;
 
-/// Columns that are unpacked at a time, which take half of the first cache, and tokens that share them: their activations take a
-/// quarter of the second.
+/// Columns that are unpacked at a time, which take half of the first cache, and tokens that share them: their activations take half of
+/// the second.
 const PANEL: usize = 256;
-const BATCH: usize = 132;
+const BATCH: usize = 264;
 
 /// Write the products of rows of `kind`, which is a float, with `x (n_tokens, n_in)`.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: &[f32], to: Destination<'_, '_>) {
+pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, to: Destination<'_, '_>) {
     match kind {
         TensorType::F16 => mul_mat_halves(w, x, to, |w: &[F16; LANES]| load_f16_le(w)),
         TensorType::BF16 => mul_mat_halves(w, x, to, |w: &[BF16; LANES]| load_bf16_le(w)),
@@ -36,14 +36,14 @@ pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: &[f32], to: Destination<'_,
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn mul_mat_f32(w: &[u8], x: &[f32], to: Destination<'_, '_>) {
+fn mul_mat_f32(w: &[u8], x: Activations<'_>, to: Destination<'_, '_>) {
     let load = |w: &Lanes| load_all::<F32, VECTORS>(w, |w| load_f32_le(w));
     let to_array = |sums: [__m256; VECTORS]| floats(sums);
     if to.out.len() <= FEW_TOKENS {
         let add = |w: &Lanes, &[x]: &[f32; 1], sums| add_products(load(w), _mm256_set1_ps(x), sums);
-        woven_floats::multiply_few(w, x, to, _mm256_setzero_ps(), add, to_array);
+        woven_floats::multiply_few(w, x.floats, to, _mm256_setzero_ps(), add, to_array);
     } else {
-        multiply_many::<1>(w, x, to, |w| [load(w)]);
+        multiply_many::<1>(w, x.tiles.words, to, |w| [load(w)]);
     }
 }
 
@@ -52,20 +52,20 @@ fn mul_mat_f32(w: &[u8], x: &[f32], to: Destination<'_, '_>) {
 #[inline]
 fn mul_mat_halves<B: FromBytes + Immutable + KnownLayout + Unaligned>(
     w: &[u8],
-    x: &[f32],
+    x: Activations<'_>,
     to: Destination<'_, '_>,
     load: impl Fn(&[B; LANES]) -> __m256,
 ) {
     let load = |w: &Lanes| load_all::<B, { PAIR * VECTORS }>(w, &load);
     if to.out.len() <= FEW_TOKENS {
         let add = |w: &Lanes, x: &[f32; PAIR], sums| add_products(load(w), load_pair(x), sums);
-        woven_floats::multiply_few(w, x, to, _mm256_setzero_ps(), add, |sums| {
+        woven_floats::multiply_few(w, x.floats, to, _mm256_setzero_ps(), add, |sums| {
             // A lane has the sum of every other column.
             let sums: [f32; PAIR * ROWS] = floats(sums);
             array::from_fn(|row| sums[PAIR * row] + sums[PAIR * row + 1])
         });
     } else {
-        multiply_many::<PAIR>(w, x, to, |w| split(load(w)));
+        multiply_many::<PAIR>(w, x.tiles.words, to, |w| split(load(w)));
     }
 }
 
@@ -74,18 +74,17 @@ fn mul_mat_halves<B: FromBytes + Immutable + KnownLayout + Unaligned>(
 #[inline]
 fn multiply_many<const S: usize>(
     w: &[u8],
-    x: &[f32],
+    x: &[u32],
     to: Destination<'_, '_>,
     unpack: impl Fn(&Lanes) -> [[__m256; VECTORS]; S],
 ) {
     let steps = Steps {
         zero: _mm256_setzero_ps(),
         unpack,
-        round: |x: &[f32], out: &mut [f32]| out.copy_from_slice(x),
-        add: |w, x, sum| _mm256_fmadd_ps(w, _mm256_set1_ps(x), sum),
+        add: |w, x, sum| _mm256_fmadd_ps(w, _mm256_set1_ps(f32::from_bits(x)), sum),
         add_to: |sums, out: &mut [f32; ROWS]| add_to(sums, out),
     };
-    woven_floats::multiply_many::<_, _, _, S, S, VECTORS, 1, TILE_TOKENS, PANEL, BATCH>(w, x, to, &steps);
+    woven_floats::multiply_many::<_, _, S, S, VECTORS, 1, TOKENS, PANEL, BATCH>(w, x, to, &steps);
 }
 
 /// Return the floats of a block, eight by eight.

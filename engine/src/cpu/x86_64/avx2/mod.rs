@@ -19,6 +19,7 @@ mod vectors;
 
 pub(super) use attention::{add_products, attend, attend_by};
 pub(super) use interleaved::{four, interleaves, mul_mat_interleaved, sums_of_halves};
+pub(super) use interleaved_floats::TOKENS as TILE_TOKENS;
 pub(super) use ops::{gelu, keep, quantize_q8_1, softmax, swiglu};
 pub(super) use vectors::{LANES, to_array};
 
@@ -26,7 +27,7 @@ use crate::quant::{Activations, Groups, QK, QK_K, TensorType, blocks as cast};
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
-    let Activations { floats, quants } = x;
+    let Activations { floats, quants, .. } = x;
     let (supers, _) = quants.as_chunks();
     let (n_blocks, n_supers) = (n_in / QK, n_in / QK_K);
     match kind {

@@ -4,28 +4,32 @@
 
 use core::arch::x86_64::*;
 
+use arrayvec::ArrayVec;
+
 use super::super::woven::{Destination, Lanes};
 use super::super::woven_floats::{self, PAIR, Steps};
 use super::floats::{self, BATCH, PANEL, add_to, load_all};
 use super::unpack::load;
 use super::vectors::{LANES, load_f16_le, load_f32, store_u32};
-use crate::cpu::FEW_TOKENS;
-use crate::quant::{ROWS, TensorType};
+use crate::cpu::{FEW_TOKENS, Numbers};
+use crate::quant::{Activations, ROWS, TensorType};
 
-/// Groups, and tokens, that are multiplied at a time: 4 * 6 sums, the weights and an activation are 29 of 32 registers.
-const TILE_GROUPS: usize = 4;
-const TILE_TOKENS: usize = 6;
+/// Groups, and tokens, of a tile: 4 * 6 sums, the weights and an activation are 29 of 32 registers.
+const GROUPS: usize = 4;
+pub(in crate::cpu::x86_64) const TOKENS: usize = 6;
 
-/// As [`floats::mul_mat`]; few tokens, for which memory is what counts, meet the weights as floats.
+/// As [`floats::mul_mat`]; few tokens, for which memory is what counts, meet the weights as floats, and so do tiles of floats.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512bf16")]
-pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: &[f32], to: Destination<'_, '_>) {
+pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, to: Destination<'_, '_>) {
     match kind {
-        _ if to.out.len() <= FEW_TOKENS => floats::mul_mat(kind, w, x, to),
-        TensorType::F16 => multiply_many(w, x, to, |w| {
+        _ if to.out.len() <= FEW_TOKENS || x.tiles.numbers == Numbers::Floats => {
+            floats::mul_mat(kind, w, x, to)
+        }
+        TensorType::F16 => multiply_many(w, x.tiles.words, to, |w| {
             let [first, second] = load_all(w, |w| load_f16_le(w));
             round(first, second)
         }),
-        TensorType::BF16 => multiply_many(w, x, to, |w| load(w)),
+        TensorType::BF16 => multiply_many(w, x.tiles.words, to, |w| load(w)),
         _ => floats::mul_mat(kind, w, x, to),
     }
 }
@@ -33,17 +37,31 @@ pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: &[f32], to: Destination<'_,
 /// Write the products with many tokens; `unpack` returns two columns of a group, side by side.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512bf16")]
 #[inline]
-fn multiply_many(w: &[u8], x: &[f32], to: Destination<'_, '_>, unpack: impl Fn(&Lanes) -> __m512i) {
+fn multiply_many(w: &[u8], x: &[u32], to: Destination<'_, '_>, unpack: impl Fn(&Lanes) -> __m512i) {
     let steps = Steps {
         zero: _mm512_setzero_ps(),
         unpack: |w: &Lanes| [[unpack(w)]],
-        round: |x: &[f32], out: &mut [u32]| round_all(x, out),
         add: |w, x: u32, sum| dot(sum, w, _mm512_set1_epi32(x as i32)),
         add_to: |[sums]: [__m512; 1], out: &mut [f32; ROWS]| add_to(sums, out),
     };
-    woven_floats::multiply_many::<_, _, _, PAIR, 1, 1, TILE_GROUPS, TILE_TOKENS, PANEL, BATCH>(
-        w, x, to, &steps,
-    );
+    woven_floats::multiply_many::<_, _, PAIR, 1, 1, GROUPS, TOKENS, PANEL, BATCH>(w, x, to, &steps);
+}
+
+/// As [`crate::cpu::Kernels::tile`], in words of two BF16.
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(in crate::cpu::x86_64) fn tile(x: &[f32], n_in: usize, out: &mut [u32]) {
+    let mut rounded = [[0; PANEL]; TOKENS];
+    for (x, out) in x.chunks(TOKENS * n_in).zip(out.chunks_mut(TOKENS * (n_in / PAIR))) {
+        for (i, out) in out.chunks_mut(TOKENS * PANEL).enumerate() {
+            let n = out.len() / TOKENS;
+            let mut rows = ArrayVec::<&[u32], TOKENS>::new();
+            for (x, rounded) in x.chunks_exact(n_in).zip(&mut rounded) {
+                round_all(&x[i * PANEL * PAIR..][..n * PAIR], &mut rounded[..n]);
+                rows.push(&rounded[..n]);
+            }
+            woven_floats::transpose::<TOKENS>(&rows, out);
+        }
+    }
 }
 
 /// Round `x` to pairs of BF16.

@@ -10,12 +10,12 @@ use super::super::woven::{Destination, Lanes};
 use super::super::woven_floats::{self, PAIR, Steps};
 use super::vectors::{LANES, load_bf16_le, load_f16_le, load_f32, load_f32_le, load_pair, store_f32};
 use crate::cpu::FEW_TOKENS;
-use crate::quant::{BF16, F16, ROWS, TensorType};
+use crate::quant::{Activations, BF16, F16, ROWS, TensorType};
 
-/// Groups, and tokens, that are multiplied at a time: 2 * 8 sums keep both units busy, which take four cycles for a multiplication, and
-/// ten loads serve sixteen of them.
-const TILE_GROUPS: usize = 2;
-const TILE_TOKENS: usize = 8;
+/// Groups, and tokens, of a tile: 2 * 8 sums keep both units busy, which take four cycles for a multiplication, and ten loads serve sixteen of
+/// them.
+const GROUPS: usize = 2;
+pub(in crate::cpu::x86_64) const TOKENS: usize = 8;
 
 /// Steps whose weights are unpacked at a time, and tokens that share them, a multiple of those in any tile: the second cache keeps their
 /// activations.
@@ -24,7 +24,7 @@ pub(super) const BATCH: usize = 264;
 
 /// Write the products of rows of `kind`, which is a float, with `x (n_tokens, n_in)`.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl")]
-pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: &[f32], to: Destination<'_, '_>) {
+pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, to: Destination<'_, '_>) {
     match kind {
         TensorType::F16 => mul_mat_halves(w, x, to, |w: &[F16; LANES]| load_f16_le(w)),
         TensorType::BF16 => mul_mat_halves(w, x, to, |w: &[BF16; LANES]| load_bf16_le(w)),
@@ -33,16 +33,16 @@ pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: &[f32], to: Destination<'_,
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl")]
-fn mul_mat_f32(w: &[u8], x: &[f32], to: Destination<'_, '_>) {
+fn mul_mat_f32(w: &[u8], x: Activations<'_>, to: Destination<'_, '_>) {
     let load = |w: &Lanes| load_all::<F32, 1>(w, |w| load_f32_le(w));
     if to.out.len() <= FEW_TOKENS {
         let add = |w: &Lanes, &[x]: &[f32; 1], [sum]: [__m512; 1]| {
             let [w] = load(w);
             [_mm512_fmadd_ps(w, _mm512_set1_ps(x), sum)]
         };
-        woven_floats::multiply_few(w, x, to, _mm512_setzero_ps(), add, |[sums]| to_array(sums));
+        woven_floats::multiply_few(w, x.floats, to, _mm512_setzero_ps(), add, |[sums]| to_array(sums));
     } else {
-        multiply_many::<1>(w, x, to, |w| [load(w)]);
+        multiply_many::<1>(w, x.tiles.words, to, |w| [load(w)]);
     }
 }
 
@@ -51,7 +51,7 @@ fn mul_mat_f32(w: &[u8], x: &[f32], to: Destination<'_, '_>) {
 #[inline]
 fn mul_mat_halves<B: FromBytes + Immutable + KnownLayout + Unaligned>(
     w: &[u8],
-    x: &[f32],
+    x: Activations<'_>,
     to: Destination<'_, '_>,
     load: impl Fn(&[B; LANES]) -> __m512,
 ) {
@@ -61,13 +61,13 @@ fn mul_mat_halves<B: FromBytes + Immutable + KnownLayout + Unaligned>(
             let ([a, b], x) = (load(w), load_pair(x));
             [_mm512_fmadd_ps(a, x, first), _mm512_fmadd_ps(b, x, second)]
         };
-        woven_floats::multiply_few(w, x, to, _mm512_setzero_ps(), add, |sums| {
+        woven_floats::multiply_few(w, x.floats, to, _mm512_setzero_ps(), add, |sums| {
             // A lane has the sum of every other column.
             let [even, odd] = split(sums);
             to_array(_mm512_add_ps(even, odd))
         });
     } else {
-        multiply_many::<PAIR>(w, x, to, |w| split(load(w)).map(|column| [column]));
+        multiply_many::<PAIR>(w, x.tiles.words, to, |w| split(load(w)).map(|column| [column]));
     }
 }
 
@@ -76,18 +76,17 @@ fn mul_mat_halves<B: FromBytes + Immutable + KnownLayout + Unaligned>(
 #[inline]
 fn multiply_many<const S: usize>(
     w: &[u8],
-    x: &[f32],
+    x: &[u32],
     to: Destination<'_, '_>,
     unpack: impl Fn(&Lanes) -> [[__m512; 1]; S],
 ) {
     let steps = Steps {
         zero: _mm512_setzero_ps(),
         unpack,
-        round: |x: &[f32], out: &mut [f32]| out.copy_from_slice(x),
-        add: |w, x, sum| _mm512_fmadd_ps(w, _mm512_set1_ps(x), sum),
+        add: |w, x, sum| _mm512_fmadd_ps(w, _mm512_set1_ps(f32::from_bits(x)), sum),
         add_to: |[sums]: [__m512; 1], out: &mut [f32; ROWS]| add_to(sums, out),
     };
-    woven_floats::multiply_many::<_, _, _, S, S, 1, TILE_GROUPS, TILE_TOKENS, PANEL, BATCH>(w, x, to, &steps);
+    woven_floats::multiply_many::<_, _, S, S, 1, GROUPS, TOKENS, PANEL, BATCH>(w, x, to, &steps);
 }
 
 /// Return the floats of a block, sixteen by sixteen.

@@ -46,7 +46,7 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved(
     let x = activations.quants;
     // Offsets are 128 >> 0, 4 or 3.
     match kind {
-        F32 | F16 | BF16 => floats::mul_mat(kind, w, activations.floats, to),
+        F32 | F16 | BF16 => floats::mul_mat(kind, w, activations, to),
         Q8_0 => signed::<_, 0>(w, x, to, |w| unpack_q8_0(w)),
         IQ4_NL => signed::<_, 0>(w, x, to, |w| unpack_iq4_nl(w)),
         Q4_0 => signed::<_, 4>(w, x, to, |w| unpack_q4_0(w)),
@@ -72,7 +72,7 @@ pub(in crate::cpu::x86_64) fn mul_mat_interleaved_in_bf16(
 ) {
     match kind.is_quantized() {
         true => mul_mat_interleaved(kind, w, x, n_in, rows, out),
-        false => bf16::mul_mat(kind, w, x.floats, Destination { n_in, rows, out }),
+        false => bf16::mul_mat(kind, w, x, Destination { n_in, rows, out }),
     }
 }
 

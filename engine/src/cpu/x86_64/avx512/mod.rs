@@ -9,4 +9,6 @@ mod unpack;
 mod vectors;
 
 pub(super) use attention::attend;
+pub(super) use bf16::{TOKENS as BF16_TILE_TOKENS, tile as tile_in_bf16};
+pub(super) use floats::TOKENS as TILE_TOKENS;
 pub(super) use interleaved::{mul_mat_interleaved, mul_mat_interleaved_in_bf16};

@@ -179,7 +179,9 @@ impl Kernels {
         let order = match x86_64::is_emulated() {
             true => [Isa::Avx2Emulated, Isa::GenericEmulated].as_slice(),
             false => {
-                [Isa::Avx512Bf16, Isa::Avx512, Isa::AvxVnni, Isa::Avx2, Isa::Sse41, Isa::Generic].as_slice()
+                let order =
+                    &[Isa::Avx512Bf16, Isa::Avx512, Isa::AvxVnni, Isa::Avx2, Isa::Sse41, Isa::Generic];
+                if x86_64::gains_from_bf16() { order } else { &order[1..] }
             }
         };
         #[cfg(not(target_arch = "x86_64"))]

@@ -4,13 +4,15 @@
 use core::arch::x86_64::*;
 use core::ops::Range;
 
+use super::avx2::interleaved::{add_scaled, four, multiply_few, sums_of_halves};
+use super::avx2::tiles::{self, PARTS, Sums, TOKENS};
 use super::avx2::unpack::{
     Unpacked, UnpackedK, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q4_k, unpack_q5_0, unpack_q5_1,
     unpack_q5_k, unpack_q6_k, unpack_q8_0,
 };
-use super::avx2::{self, LANES, four, sums_of_halves, to_array};
-use super::woven::{self, Destination, Steps, Woven};
-use crate::quant::{Activations, BlockQ8_1, ROWS, TensorType};
+use super::avx2::{self, interleaved_super_blocks as super_blocks};
+use super::woven::{Destination, SuperBlock, SuperBlockQ6, Woven};
+use crate::quant::{Activations, BlockQ8_1, TensorType};
 
 /// As [`crate::cpu::Kernels::mul_mat_interleaved`], for whole groups.
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
@@ -26,104 +28,165 @@ pub(super) fn mul_mat_interleaved(
     let to = Destination { n_in, rows, out };
     let x = activations.quants;
     match kind {
-        Q8_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q8_0(w, part), |w, x| signed(w, x)),
-        IQ4_NL => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_iq4_nl(w, part), |w, x| signed(w, x)),
-        Q4_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_0(w, part), |w, x| unsigned(w, x)),
-        Q4_1 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q4_1(w, part), |w, x| unsigned(w, x)),
-        Q5_0 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_0(w, part), |w, x| unsigned(w, x)),
-        Q5_1 => mul_mat::<_, _, 1>(w, x, to, |w, _, part| unpack_q5_1(w, part), |w, x| unsigned(w, x)),
-        Q4_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q4_k(w, i, part), |w, x| with_offset(w, x)),
-        Q5_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q5_k(w, i, part), |w, x| with_offset(w, x)),
-        Q6_K => mul_mat::<_, _, 8>(w, x, to, |w, i, part| unpack_q6_k(w, i, part), |w, x| in_halves(w, x)),
+        Q8_0 => signed(w, x, to, |w, part| unpack_q8_0(w, part)),
+        IQ4_NL => signed(w, x, to, |w, part| unpack_iq4_nl(w, part)),
+        Q4_0 => unsigned(w, x, to, |w, part| unpack_q4_0(w, part)),
+        Q4_1 => unsigned(w, x, to, |w, part| unpack_q4_1(w, part)),
+        Q5_0 => unsigned(w, x, to, |w, part| unpack_q5_0(w, part)),
+        Q5_1 => unsigned(w, x, to, |w, part| unpack_q5_1(w, part)),
+        Q4_K => with_offset(w, x, to, |w: &SuperBlock<32>, i, part| unpack_q4_k(w, i, part)),
+        Q5_K => with_offset(w, x, to, |w: &SuperBlock<40>, i, part| unpack_q5_k(w, i, part)),
+        Q6_K => in_halves(w, x, to),
         _ => avx2::mul_mat_interleaved(kind, w, activations, n_in, to.rows, to.out),
     }
 }
 
-/// As [`woven::mul_mat`]. `dot` returns the products of a block in whole numbers, the factor that they are to be multiplied by, and what
-/// is added to them then.
+/// Multiply weights without a sign, `d * q + m`.
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 #[inline]
-fn mul_mat<B: Woven, W: Copy, const N: usize>(
+fn unsigned<B: Woven>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,
-    unpack: impl Fn(&B, usize, usize) -> W,
-    dot: impl Fn(&W, &BlockQ8_1) -> Scaled,
+    unpack: impl Fn(&B, usize) -> Unpacked,
 ) {
-    let add = |w: &W, x: &BlockQ8_1, sums| {
-        let Scaled { products, d, m } = dot(w, x);
-        let sums = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(d, _mm256_set1_ps(x.d)), sums);
-        _mm256_fmadd_ps(m, _mm256_set1_ps(x.s), sums)
+    if to.out.len() < TOKENS {
+        return multiply_few(w, x, to, unpack, |w, x, acc| {
+            let [[products]] = dot([&w.q], [x], 0..8, zeros());
+            add_scaled(w, products, x, acc)
+        });
+    }
+    tiles::mul_mat_blocks(w, x, to, unpack, |w, x| dot::<PARTS, TOKENS>(w, x, 0..8, zeros()));
+}
+
+/// Multiply weights with a sign, `d * q`. They become unsigned by an offset, which the sums begin without.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline]
+fn signed<B: Woven>(
+    w: &[u8],
+    x: &[BlockQ8_1],
+    to: Destination<'_, '_>,
+    unpack: impl Fn(&B, usize) -> Unpacked,
+) {
+    let unpack = |w: &B, part| {
+        let w = unpack(w, part);
+        Unpacked { q: w.q.map(|q| _mm256_xor_si256(q, _mm256_set1_epi8(i8::MIN))), ..w }
     };
-    let steps = Steps { zero: _mm256_setzero_ps(), unpack, add, to_array: |sums| to_array(sums) };
-    woven::mul_mat::<_, _, _, N, LANES, { ROWS / LANES }>(w, x, to, &steps);
-}
-
-/// The products of a block: `products * d * x.d + m * x.s`.
-struct Scaled {
-    products: __m256i,
-    d: __m256,
-    m: __m256,
-}
-
-/// Return the products with weights that have no sign.
-#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-#[inline]
-fn unsigned(w: &Unpacked, x: &BlockQ8_1) -> Scaled {
-    let [first, second] = halves(&w.q, x);
-    Scaled { products: _mm256_add_epi32(first, second), d: w.d, m: w.m }
-}
-
-/// Return the products with weights of a super-block that have an offset.
-#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-#[inline]
-fn with_offset(w: &UnpackedK<1>, x: &BlockQ8_1) -> Scaled {
-    let [first, second] = halves(&w.q, x);
-    let d = _mm256_mul_ps(w.d, _mm256_cvtepi32_ps(lane_scale(w.scales[0])));
-    let m = _mm256_sub_ps(_mm256_setzero_ps(), _mm256_mul_ps(w.m, w.offset));
-    Scaled { products: _mm256_add_epi32(first, second), d, m }
-}
-
-/// Return the products with weights whose halves have a scale each.
-#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-#[inline]
-fn in_halves(w: &UnpackedK<3>, x: &BlockQ8_1) -> Scaled {
-    let [first, second] = halves(&w.q, x);
-    let products = _mm256_add_epi32(
-        _mm256_mullo_epi32(first, lane_scale(w.scales[0])),
-        _mm256_mullo_epi32(second, lane_scale(w.scales[1])),
-    );
-    let offsets = _mm256_madd_epi16(sums_of_halves(x), w.scales[2]);
-    Scaled { products: _mm256_add_epi32(products, offsets), d: w.d, m: _mm256_setzero_ps() }
-}
-
-/// Return a scale, which is twice in its lane, with its sign.
-#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-#[inline]
-fn lane_scale(scale: __m256i) -> __m256i {
-    _mm256_srai_epi32::<16>(scale)
-}
-
-/// Return the products of weights without a sign with either half of `x`.
-#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-#[inline]
-fn halves(w: &[__m256i; 8], x: &BlockQ8_1) -> [__m256i; 2] {
-    let mut products = [_mm256_setzero_si256(); 2];
-    for i in 0..8 {
-        products[i / 4] = _mm256_dpbusd_avx_epi32(products[i / 4], w[i], four(x, i));
+    if to.out.len() < TOKENS {
+        return multiply_few(w, x, to, unpack, |w, x, acc| {
+            let [[products]] = dot([&w.q], [x], 0..8, without_offset([x]));
+            add_scaled(w, products, x, acc)
+        });
     }
-    products
+    tiles::mul_mat_blocks(w, x, to, unpack, |w, x| dot::<PARTS, TOKENS>(w, x, 0..8, without_offset(x)));
 }
 
-/// Return the products with signed weights, which have no minimum.
+/// Multiply super-blocks with a scale and an offset for 32 weights.
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 #[inline]
-fn signed(w: &Unpacked, x: &BlockQ8_1) -> Scaled {
-    let mut products = [_mm256_setzero_si256(); 2];
-    for i in 0..8 {
-        // One factor has no sign: the weight's goes over to the activation, none of which is -128.
-        let (size, x) = (_mm256_abs_epi8(w.q[i]), _mm256_sign_epi8(four(x, i), w.q[i]));
-        products[i / 4] = _mm256_dpbusd_avx_epi32(products[i / 4], size, x);
+fn with_offset<B: Woven>(
+    w: &[u8],
+    x: &[BlockQ8_1],
+    to: Destination<'_, '_>,
+    unpack: impl Fn(&B, usize, usize) -> UnpackedK<1>,
+) {
+    match to.out.len() < TOKENS {
+        true => super_blocks::multiply_few(w, x, to, unpack, |w, x, sums| add_block(w, x, sums)),
+        false => super_blocks::multiply_many(w, x, to, unpack, |w, x, sums| add_block(w, x, sums)),
     }
-    Scaled { products: _mm256_add_epi32(products[0], products[1]), d: w.d, m: w.m }
+}
+
+/// Multiply Q6_K.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+fn in_halves(w: &[u8], x: &[BlockQ8_1], to: Destination<'_, '_>) {
+    let unpack = |w: &SuperBlockQ6, i, part| unpack_q6_k(w, i, part);
+    match to.out.len() < TOKENS {
+        true => super_blocks::multiply_few(w, x, to, unpack, |w, x, sums| add_halves(w, x, sums)),
+        false => super_blocks::multiply_many(w, x, to, unpack, |w, x, sums| add_halves(w, x, sums)),
+    }
+}
+
+/// Add the products with 32 weights, and of their scale.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline]
+fn add_block<const P: usize, const T: usize>(
+    w: [&UnpackedK<1>; P],
+    x: [&BlockQ8_1; T],
+    sums: Sums<__m256i, P, T>,
+) -> Sums<__m256i, P, T> {
+    add_times(dot(w.map(|w| &w.q), x, 0..8, zeros()), w.map(|w| w.scales[0]), sums)
+}
+
+/// Add the products with twice 16 weights, and of their scales, and what their offset takes off.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline]
+fn add_halves<const P: usize, const T: usize>(
+    w: [&UnpackedK<3>; P],
+    x: [&BlockQ8_1; T],
+    mut sums: Sums<__m256i, P, T>,
+) -> Sums<__m256i, P, T> {
+    for half in 0..2 {
+        let products = dot(w.map(|w| &w.q), x, 4 * half..4 * half + 4, zeros());
+        sums = add_times(products, w.map(|w| w.scales[half]), sums);
+    }
+    for token in 0..T {
+        let x = sums_of_halves(x[token]);
+        for part in 0..P {
+            let offsets = _mm256_madd_epi16(x, w[part].scales[2]);
+            sums[token][part] = _mm256_add_epi32(sums[token][part], offsets);
+        }
+    }
+    sums
+}
+
+/// Add the products times the scales of their part, which are twice in their lanes.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline]
+fn add_times<const P: usize, const T: usize>(
+    products: Sums<__m256i, P, T>,
+    scales: [__m256i; P],
+    mut sums: Sums<__m256i, P, T>,
+) -> Sums<__m256i, P, T> {
+    for token in 0..T {
+        for part in 0..P {
+            // The upper one comes down with its sign.
+            let scale = _mm256_srai_epi32::<16>(scales[part]);
+            let products = _mm256_mullo_epi32(products[token][part], scale);
+            sums[token][part] = _mm256_add_epi32(sums[token][part], products);
+        }
+    }
+    sums
+}
+
+/// Return `sums` and the products with some vectors of unsigned weights.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline]
+fn dot<const P: usize, const T: usize>(
+    w: [&[__m256i; 8]; P],
+    x: [&BlockQ8_1; T],
+    vectors: Range<usize>,
+    mut sums: Sums<__m256i, P, T>,
+) -> Sums<__m256i, P, T> {
+    for i in vectors {
+        for token in 0..T {
+            let x = four(x[token], i);
+            for part in 0..P {
+                sums[token][part] = _mm256_dpbusd_avx_epi32(sums[token][part], w[part][i], x);
+            }
+        }
+    }
+    sums
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline]
+fn zeros<const P: usize, const T: usize>() -> Sums<__m256i, P, T> {
+    [[_mm256_setzero_si256(); P]; T]
+}
+
+/// Return what the sums begin with where 128 was added to each weight.
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+#[inline]
+fn without_offset<const P: usize, const T: usize>(x: [&BlockQ8_1; T]) -> Sums<__m256i, P, T> {
+    x.map(|x| [_mm256_madd_epi16(sums_of_halves(x), _mm256_set1_epi16(-128)); P])
 }

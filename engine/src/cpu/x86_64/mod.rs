@@ -65,6 +65,12 @@ pub(super) fn has_avx512_bf16() -> bool {
             .is_some_and(|extended| extended.has_avx512_bf16())
 }
 
+/// Return whether the processor multiplies BF16 faster than floats, as AMD's do and Intel's do not. (F16 weights of 1.1 B, two cores, tokens/s as
+/// BF16 and as floats: Zen 4 164 and 97, Sapphire Rapids 57 and 83.)
+pub(super) fn gains_from_bf16() -> bool {
+    raw_cpuid::CpuId::new().get_vendor_info().is_some_and(|vendor| vendor.as_str() == "AuthenticAMD")
+}
+
 /// Return whether all the states of registers in `states` are kept, given that CPUID reports OSXSAVE.
 fn keeps(states: u64) -> bool {
     // SAFETY: XGETBV exists, since CPUID reports OSXSAVE.

@@ -97,7 +97,7 @@ fn of_5_bits<B: Woven>(
 /// As [`woven::multiply_blocks`].
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn multiply_few<B: Woven>(
+pub(in crate::cpu::x86_64) fn multiply_few<B: Woven>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,
@@ -147,7 +147,12 @@ fn add_signed(w: &Unpacked, x: &BlockQ8_1, acc: __m256) -> __m256 {
 /// Return `acc + products * d * x.d + m * x.s`.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn add_scaled(w: &Unpacked, products: __m256i, x: &BlockQ8_1, acc: __m256) -> __m256 {
+pub(in crate::cpu::x86_64) fn add_scaled(
+    w: &Unpacked,
+    products: __m256i,
+    x: &BlockQ8_1,
+    acc: __m256,
+) -> __m256 {
     let products = _mm256_cvtepi32_ps(products);
     let acc = _mm256_fmadd_ps(products, _mm256_mul_ps(w.d, _mm256_set1_ps(x.d)), acc);
     _mm256_fmadd_ps(w.m, _mm256_set1_ps(x.s), acc)

@@ -52,7 +52,7 @@ pub(super) fn mul_mat_q6_k(w: &[u8], x: &[BlockQ8_1], to: Destination<'_, '_>) {
 /// meets block `i` of a super-block's activations, and `add` adds its products to whole numbers.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn multiply_few<B: Woven, const S: usize>(
+pub(in crate::cpu::x86_64) fn multiply_few<B: Woven, const S: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,
@@ -86,7 +86,7 @@ fn multiply_few<B: Woven, const S: usize>(
 /// As [`multiply_few`], tile by tile.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn multiply_many<B: Woven, const S: usize>(
+pub(in crate::cpu::x86_64) fn multiply_many<B: Woven, const S: usize>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,

@@ -8,20 +8,19 @@ mod attention;
 mod blocks;
 mod floats;
 mod fold;
-mod interleaved;
+pub(super) mod interleaved;
 mod interleaved_floats;
-mod interleaved_super_blocks;
+pub(super) mod interleaved_super_blocks;
 mod ops;
 mod super_blocks;
-mod tiles;
+pub(super) mod tiles;
 pub(super) mod unpack;
 mod vectors;
 
 pub(super) use attention::{add_products, attend, attend_by};
-pub(super) use interleaved::{four, interleaves, mul_mat_interleaved, sums_of_halves};
+pub(super) use interleaved::{interleaves, mul_mat_interleaved};
 pub(super) use interleaved_floats::TOKENS as TILE_TOKENS;
 pub(super) use ops::{gelu, keep, quantize_q8_1, softmax, swiglu};
-pub(super) use vectors::{LANES, to_array};
 
 use crate::quant::{Activations, Groups, QK, QK_K, TensorType, blocks as cast};
 

@@ -17,10 +17,10 @@ use super::vectors::{LANES, to_array};
 use crate::quant::{BlockQ8_1, QK, ROWS};
 
 /// Tokens of a tile: with both halves of a group these are eight sums.
-pub(super) const TOKENS: usize = 4;
+pub(in crate::cpu::x86_64) const TOKENS: usize = 4;
 
 /// Halves of a group, a vector each.
-pub(super) const PARTS: usize = ROWS / LANES;
+pub(in crate::cpu::x86_64) const PARTS: usize = ROWS / LANES;
 
 /// Tokens that share unpacked weights: of what they are multiplied by at a time, the second cache keeps all.
 const BATCH: usize = 256;
@@ -29,7 +29,7 @@ const BATCH: usize = 256;
 const PANEL: usize = 16;
 
 /// A number for each token, or a vector of them for either half of a group.
-pub(super) type Sums<V, const P: usize = PARTS, const T: usize = TOKENS> = [[V; P]; T];
+pub(in crate::cpu::x86_64) type Sums<V, const P: usize = PARTS, const T: usize = TOKENS> = [[V; P]; T];
 
 /// Write the products of the interleaved rows `w` with `x (n_tokens, n_in / QK)`. A block of weights meets `N` of activations:
 /// `unpack(block, i, part)` returns what meets block `i`, and `tile(w (n), x (TOKENS)(n), sums)` the sums and the products.
@@ -78,7 +78,7 @@ pub(super) fn mul_mat<B: Woven, W: Copy, const N: usize>(
 /// As [`mul_mat`], of blocks that meet one of activations; `dot` returns the products of a block in whole numbers.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-pub(super) fn mul_mat_blocks<B: Woven>(
+pub(in crate::cpu::x86_64) fn mul_mat_blocks<B: Woven>(
     w: &[u8],
     x: &[BlockQ8_1],
     to: Destination<'_, '_>,

@@ -116,7 +116,7 @@ pub fn run(
     let mut unfit: Vec<(String, String)> = Vec::new();
     machine.keeper.begin(format_args!("looking through {} files", files.len()));
     let mut shelf = Shelf::open(files, &unsound, &unfit);
-    let mut times = vec![("memory", host_ns), ("model", machine.clock.now_ns() - files_ns)];
+    let (mut times, mut model_ns) = (vec![("memory", host_ns)], machine.clock.now_ns() - files_ns);
     let mut menu = Menu::new(options);
     let mut first_message = options.prompt.as_deref();
     let mut wanted = None;
@@ -139,9 +139,10 @@ pub fn run(
                     drop(shelf);
                     loading::interleave(&mut console, machine, files, &chosen);
                     shelf = Shelf::open(files, &unsound, &unfit);
-                    times.push(("weights", machine.clock.now_ns() - start_ns));
+                    model_ns += machine.clock.now_ns() - start_ns;
                 }
                 let model = &shelf.models[index];
+                times.push(("model", mem::take(&mut model_ns)));
                 let times = mem::take(&mut times);
                 let started = model.start(&mut console, machine, &shelf, times, options, |console, chat| {
                     if shelf.models.len() > 1 {

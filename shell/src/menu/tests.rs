@@ -156,7 +156,7 @@ fn one_model_is_chosen_at_once_and_shown_in_the_menu_when_asked_for() {
     assert_shows(after, "Which model? [1] 1\nchain.gguf: llama 231K F32");
     assert_shows(after, ">>> hi\nyes\n");
     // Nobody came back to a machine that has just begun.
-    assert_eq!(output.matches("memory 0.01, model 0.01").count(), 1, "{output}");
+    assert_eq!(output.matches("memory 0.01, model ").count(), 1, "{output}");
 }
 
 #[test]

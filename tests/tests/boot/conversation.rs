@@ -29,11 +29,10 @@ fn a_person_at_a_terminal_holds_a_conversation() {
         r"boot       by PVH in \d+\.\d\d s; clock \d+ MHz \(.+\)\n",
         r"date       \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n\n",
         r"SmolLM2-135M-Instruct\.Q4_1\.gguf: llama 135M Q4_1, 98\.4 MB, context 2048 of 8192\n",
-        r"ready in (\d+\.\d\d) s: memory (\d+\.\d\d), model (\d+\.\d\d), (?:weights (\d+\.\d\d), )?tokenizer (\d+\.\d\d), context (\d+\.\d\d)\n",
+        r"ready in (\d+\.\d\d) s: memory (\d+\.\d\d), model (\d+\.\d\d), tokenizer (\d+\.\d\d), context (\d+\.\d\d)\n",
         r"/help lists the commands, /demo what to try; Ctrl-C stops, /exit leaves\.\n\n$"
     ));
     let seconds = first_lines.unwrap().captures(&start).unwrap_or_else(|| panic!("{start}"));
-    // Where the processor is emulated, the weights stay as they are.
     let seconds: Vec<f64> =
         seconds.iter().skip(1).flatten().map(|seconds| seconds.as_str().parse().unwrap()).collect();
     let (total, parts) = seconds.split_first().unwrap();

@@ -38,6 +38,9 @@ impl Desk {
 
     /// Press these keys, one after another: QEMU's names.
     fn press(&mut self, keys: &[&str]) {
+        // A prompt asks the terminal for its size. A key that comes into the middle of the answer is taken for a part of it, and a busy
+        // machine takes its time over the answer.
+        thread::sleep(Duration::from_millis(500));
         for key in keys {
             self.monitor.command(&format!("sendkey {key} 60"));
             thread::sleep(Duration::from_millis(150));

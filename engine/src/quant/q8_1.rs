@@ -23,6 +23,15 @@ pub struct BlockQ8_1 {
     pub qs: [i8; QK],
 }
 
+impl BlockQ8_1 {
+    /// Return both sums as a lane of 32 bits has them, the first in the lower half.
+    #[inline]
+    pub(crate) fn lane_of_sums(&self) -> i32 {
+        let [first, second] = self.sums.map(i32::from);
+        first & 0xffff | second << 16
+    }
+}
+
 /// Activations of one or several tokens, in the forms that weights ask for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Activations<'a> {

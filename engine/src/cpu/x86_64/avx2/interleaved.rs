@@ -184,6 +184,5 @@ pub(in crate::cpu::x86_64) fn four(x: &BlockQ8_1, i: usize) -> __m256i {
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 pub(in crate::cpu::x86_64) fn sums_of_halves(x: &BlockQ8_1) -> __m256i {
-    let [first, second] = x.sums.map(i32::from);
-    _mm256_set1_epi32(first & 0xffff | second << 16)
+    _mm256_set1_epi32(x.lane_of_sums())
 }

@@ -289,8 +289,7 @@ fn add_scaled(products: __m512i, d: __m512, x: &BlockQ8_1, acc: __m512) -> __m51
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn sums(x: &BlockQ8_1) -> __m512i {
-    let [first, second] = x.sums.map(i32::from);
-    _mm512_set1_epi32(first & 0xffff | second << 16)
+    _mm512_set1_epi32(x.lane_of_sums())
 }
 
 /// Return four activations, from `4 * i` on, in all lanes.

@@ -1,10 +1,9 @@
 //! The shell and the engine as an ordinary program: the conversation that the kernel holds, on this host.
 
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -89,44 +88,58 @@ pub(crate) fn load<P: AsRef<Path>>(paths: &[P], workers: &dyn Workers) -> Result
     Ok(Loaded { files: files.into_iter().map(bring).collect::<Result<_>>()?, may_change })
 }
 
-/// How much of a file is read between two looks at the clock.
-const PIECE_BYTES: usize = 16 << 20;
+/// How much of a file a core reads at once: a large page.
+const PIECE_BYTES: usize = 2 << 20;
 
 /// What takes no longer has no bar.
 const UNSEEN: Duration = Duration::from_millis(500);
 
-/// Return the contents of `file`.
+/// Return the contents of `file`. To give a process fresh pages takes longer than to copy into them, so all cores take part; each
+/// takes the next piece when it is done with one, since one page may take ten times as long as another.
 fn read(file: &File, n_bytes: usize, workers: &dyn Workers) -> Result<MmapMut> {
     let mut bytes = MmapMut::map_anon(n_bytes).context("memory for the model")?;
     // A page fault per 2 MiB in place of 4 KiB. Where there are no such pages, small ones do.
     let _ = bytes.advise(Advice::HugePage);
-    let start = Instant::now();
-    let (mut progress, mut n_read): (Option<Progress>, u64) = (None, 0);
-    for piece in bytes.chunks_mut(PIECE_BYTES) {
-        read_piece(file, n_read, piece, workers)?;
-        n_read += piece.len() as u64;
-        if let Some(progress) = &mut progress {
-            progress.advance(piece.len() as u64);
-        } else if start.elapsed() >= UNSEEN {
-            let bar = progress.insert(Progress::new("loading", Unit::Bytes, Some(n_bytes as u64)));
-            bar.begin_at(n_read);
+    let pieces = Mutex::new((0..).step_by(PIECE_BYTES).zip(bytes.chunks_mut(PIECE_BYTES)));
+    let outcome = Mutex::new(Ok(()));
+    let loading = Mutex::new(Loading { start: Instant::now(), n_bytes, n_read: 0, bar: None });
+    let next = || lock(&pieces).next();
+    workers.run(&|_| {
+        while let Some((offset, piece)) = next() {
+            match file.read_exact_at(piece, offset) {
+                Ok(()) => lock(&loading).advance(piece.len()),
+                failed => *lock(&outcome) = failed,
+            }
         }
-    }
+    });
+    outcome.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     Ok(bytes)
 }
 
-/// Fill `piece` with what `file` has from `offset` on; each core has its share. To give a process fresh pages takes longer than to
-/// copy into them.
-fn read_piece(file: &File, offset: u64, piece: &mut [u8], workers: &dyn Workers) -> io::Result<()> {
-    let share_bytes = piece.len().div_ceil(workers.count());
-    let shares = piece.chunks_mut(share_bytes).zip((offset..).step_by(share_bytes));
-    let shares: Vec<_> = shares.map(|(share, offset)| Mutex::new((share, offset, Ok(())))).collect();
-    workers.run(&|core| {
-        let Some(share) = shares.get(core) else { return };
-        let (share, offset, outcome) = &mut *share.lock().unwrap_or_else(PoisonError::into_inner);
-        *outcome = file.read_exact_at(share, *offset);
-    });
-    shares.into_iter().try_for_each(|share| share.into_inner().unwrap_or_else(PoisonError::into_inner).2)
+/// How far a file has been read.
+struct Loading {
+    start: Instant,
+    n_bytes: usize,
+    n_read: usize,
+    bar: Option<Progress>,
+}
+
+impl Loading {
+    /// Show that `n_bytes` more have been read.
+    fn advance(&mut self, n_bytes: usize) {
+        self.n_read += n_bytes;
+        if let Some(bar) = &mut self.bar {
+            bar.advance(n_bytes as u64);
+        } else if self.start.elapsed() >= UNSEEN {
+            let bar = self.bar.insert(Progress::new("loading", Unit::Bytes, Some(self.n_bytes as u64)));
+            bar.begin_at(self.n_read as u64);
+        }
+    }
+}
+
+/// Return what `mutex` holds: a panic ends the program, so none left it half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Return `file` as memory of our own, read where it is looked at.

@@ -8,6 +8,7 @@
 //!
 //! This is a layout of ours: no file on a disk has it.
 
+use core::array;
 use core::ops::Range;
 
 use super::{Block, TensorType, Weights, with_block};
@@ -61,14 +62,13 @@ fn woven_bytes(kind: TensorType) -> usize {
 /// Weave the rows `group (ROWS, row_bytes)` of `kind`; `scratch` has as many bytes.
 pub(crate) fn interleave(kind: TensorType, group: &mut [u8], scratch: &mut [u8]) {
     scratch.copy_from_slice(group);
-    let (block_bytes, halves) = (woven_bytes(kind), halves(kind));
-    for (row, bytes) in scratch.chunks_exact(scratch.len() / ROWS).enumerate() {
-        let blocks = bytes.chunks_exact(block_bytes).zip(group.chunks_exact_mut(ROWS * block_bytes));
-        for (block, woven) in blocks {
-            weave::<UNIT>(&block[..halves.start], row, &mut woven[..ROWS * halves.start]);
-            weave::<2>(&block[halves.clone()], row, &mut woven[ROWS * halves.start..ROWS * halves.end]);
-            weave::<UNIT>(&block[halves.end..], row, &mut woven[ROWS * halves.end..]);
-        }
+    let (block_bytes, halves, row_bytes) = (woven_bytes(kind), halves(kind), scratch.len() / ROWS);
+    for (i, woven) in group.chunks_exact_mut(ROWS * block_bytes).enumerate() {
+        let block = |row| &scratch[row * row_bytes + i * block_bytes..][..block_bytes];
+        let blocks = array::from_fn(block);
+        weave::<UNIT>(&blocks, 0..halves.start, woven);
+        weave::<2>(&blocks, halves.clone(), woven);
+        weave::<UNIT>(&blocks, halves.end..block_bytes, woven);
     }
 }
 
@@ -112,11 +112,13 @@ fn halves(kind: TensorType) -> Range<usize> {
     }
 }
 
-/// Write the units of `UNIT` bytes of row `row` to their places.
-fn weave<const UNIT: usize>(units: &[u8], row: usize, woven: &mut [u8]) {
-    let places = woven.as_chunks_mut::<UNIT>().0.chunks_exact_mut(ROWS);
-    for (unit, places) in units.as_chunks::<UNIT>().0.iter().zip(places) {
-        places[row] = *unit;
+/// Write the units of `UNIT` bytes that are `part` of each block to their places.
+fn weave<const UNIT: usize>(blocks: &[&[u8]; ROWS], part: Range<usize>, woven: &mut [u8]) {
+    let woven = woven[ROWS * part.start..ROWS * part.end].as_chunks_mut::<UNIT>().0;
+    for (at, places) in part.step_by(UNIT).zip(woven.as_chunks_mut::<ROWS>().0) {
+        for (place, block) in places.iter_mut().zip(blocks) {
+            place.copy_from_slice(&block[at..at + UNIT]);
+        }
     }
 }
 

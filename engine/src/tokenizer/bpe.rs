@@ -35,7 +35,7 @@ impl<'a> Bpe<'a> {
     /// When the pre-tokenizer is not known, or a merge is not two tokens that make a third.
     pub(super) fn load(gguf: &Gguf<'a>, vocabulary: &Vocabulary<'a>) -> Result<Self, Error> {
         let pre_tokenizer = PreTokenizer::of(gguf)?;
-        let mut tokens = vocabulary.by_text();
+        let tokens = vocabulary.by_text();
         let bytes = core::array::from_fn(|byte| {
             let written = byte_text::to_char(byte as u8);
             let token = tokens.get(&*written.encode_utf8(&mut [0; 4])).copied();
@@ -45,14 +45,23 @@ impl<'a> Bpe<'a> {
         let merges = gguf.strings(key)?;
         let mut pairs = HashMap::with_capacity(merges.len());
         let mut merged = String::new();
+        // Most vocabularies have the merges' tokens one behind the other, so that the next one need not be looked up.
+        let (mut next, are_unique) = (0, tokens.len() == vocabulary.len());
         for (rank, merge) in (0..).zip(merges.iter()) {
             let parsed = core::str::from_utf8(merge).ok().and_then(|merge| {
                 // A merge is "left right"; neither part is empty, and neither has a space in it.
                 let (left, right) = merge.split_once(' ')?;
-                merged.clear();
-                merged.push_str(left);
-                merged.push_str(right);
-                Some(((*tokens.get(left)?, *tokens.get(right)?), *tokens.get(merged.as_str())?))
+                let is_next = |piece: &str| piece.strip_prefix(left) == Some(right);
+                let token = if are_unique && vocabulary.piece(next).is_some_and(is_next) {
+                    next
+                } else {
+                    merged.clear();
+                    merged.push_str(left);
+                    merged.push_str(right);
+                    *tokens.get(merged.as_str())?
+                };
+                next = token + 1;
+                Some(((*tokens.get(left)?, *tokens.get(right)?), token))
             });
             let Some((pair, token)) = parsed else {
                 let what = format!("merge {rank} of {key}");
@@ -62,8 +71,12 @@ impl<'a> Bpe<'a> {
                 pairs.entry(pair).or_insert(Merge { rank, token });
             }
         }
-        tokens.retain(|_, token| pre_tokenizer.ignores_merges() && vocabulary.is_text(*token));
-        Ok(Self { pre_tokenizer, bytes, pairs, words: tokens })
+        let mut words = HashMap::new();
+        if pre_tokenizer.ignores_merges() {
+            words = tokens;
+            words.retain(|_, token| vocabulary.is_text(*token));
+        }
+        Ok(Self { pre_tokenizer, bytes, pairs, words })
     }
 
     /// Add the tokens of `text` to `tokens`. A byte that the vocabulary does not have is left out.

@@ -294,9 +294,15 @@ fn products_of_interleaved_rows_agree_with_those_of_rows() {
     for (n_rows, width, n_tokens) in
         [(16, 1, 1), (5, 2, 2), (19, 3, 5), (64, 2, 4), (41, 5, 9), (48, 25, 66), (80, 3, 300)]
     {
-        // Floats, of which two of 16 bits are a unit, make rows shorter and longer than what is unpacked at a time.
-        let floats = [(TensorType::F32, 83), (TensorType::F16, 86), (TensorType::BF16, 86)];
-        let long = floats.map(|(kind, columns)| (kind, width * columns));
+        // Rows shorter and longer than what is unpacked at a time; two floats of 16 bits are a unit.
+        let long = [
+            (TensorType::F32, 83),
+            (TensorType::F16, 86),
+            (TensorType::BF16, 86),
+            (TensorType::Q4_1, 8 * QK),
+            (TensorType::Q8_0, 8 * QK),
+        ];
+        let long = long.map(|(kind, columns)| (kind, width * columns));
         let all = TensorType::ALL.map(|kind| (kind, width * kind.block_len().max(2)));
         for (kind, n_in) in long.into_iter().chain(all) {
             let mut w = Vec::new();

@@ -3,6 +3,7 @@
 mod avx2;
 mod avx512;
 mod avx_vnni;
+mod buffer;
 mod fetch;
 mod multiply_add;
 mod products;

@@ -10,6 +10,7 @@ use core::ops::Range;
 use arrayvec::ArrayVec;
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::buffer::Buffer;
 use super::fetch;
 use super::woven::{Destination, Lanes};
 use crate::quant::ROWS;
@@ -135,16 +136,11 @@ fn multiply_panel<
     let (n_blocks, blocks) = (to.n_in / N, start / S..end / S);
     let blocks_of =
         |group: usize| w.get(group * n_blocks + blocks.start..group * n_blocks + blocks.end).unwrap_or(&[]);
-    let Some(block) = blocks_of(group).first() else { return };
-    let mut weights = [[(steps.unpack)(block)[0]; G]; PANEL];
-    for i in 0..G {
-        for (block, weights) in blocks_of(group + i).iter().zip(weights.as_chunks_mut::<S>().0) {
-            for (step, unpacked) in weights.iter_mut().zip((steps.unpack)(block)) {
-                step[i] = unpacked;
-            }
-        }
-    }
-    let weights = &weights[..end - start];
+    let mut weights = Buffer::<[[W; M]; G], PANEL>::new();
+    let weights = weights.fill(blocks.len(), |i| {
+        let unpacked: [[_; S]; G] = array::from_fn(|j| (steps.unpack)(&blocks_of(group + j)[i]));
+        array::from_fn::<_, S, _>(|step| unpacked.map(|steps| steps[step]))
+    });
     // What is unpacked next comes meanwhile, some of it with each tile: of much at once, the processor forgets most.
     let n_fetched = blocks.len().div_ceil(tokens.len().div_ceil(T));
     for (i, tokens) in tokens.clone().step_by(T).map(|first| first..tokens.end.min(first + T)).enumerate() {

@@ -108,7 +108,11 @@ fn read(file: &File, n_bytes: usize, workers: &dyn Workers) -> Result<MmapMut> {
         while let Some((offset, piece)) = next() {
             match file.read_exact_at(piece, offset) {
                 Ok(()) => lock(&loading).advance(piece.len()),
-                failed => *lock(&outcome) = failed,
+                failed => {
+                    *lock(&outcome) = failed;
+                    // Nobody reads what is left.
+                    while next().is_some() {}
+                }
             }
         }
     });
@@ -183,7 +187,22 @@ fn value_bytes(meminfo: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    #[test]
+    fn several_cores_read_a_file_as_it_is_or_say_that_it_ends_too_soon() {
+        let mut file = tempfile::tempfile().unwrap();
+        let contents: Vec<u8> = (0..2 * PIECE_BYTES + 7).map(|i| (i / 3 % 251) as u8).collect();
+        file.write_all(&contents).unwrap();
+        for n_cores in [1, 3] {
+            let workers = Pool::new(n_cores);
+            assert!(read(&file, contents.len(), &workers).unwrap()[..] == contents);
+            let error = read(&file, contents.len() + 4 * PIECE_BYTES, &workers).unwrap_err();
+            assert_eq!(error.downcast::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::UnexpectedEof);
+        }
+    }
 
     #[test]
     fn reads_memory_in_bytes() {

@@ -71,11 +71,8 @@ impl<'a> Bpe<'a> {
                 pairs.entry(pair).or_insert(Merge { rank, token });
             }
         }
-        let mut words = HashMap::new();
-        if pre_tokenizer.ignores_merges() {
-            words = tokens;
-            words.retain(|_, token| vocabulary.is_text(*token));
-        }
+        let mut words = if pre_tokenizer.ignores_merges() { tokens } else { HashMap::new() };
+        words.retain(|_, token| vocabulary.is_text(*token));
         Ok(Self { pre_tokenizer, bytes, pairs, words })
     }
 

@@ -138,6 +138,17 @@ fn gpt2_tokens_equal_those_of_the_tokenizers_package() {
     });
 }
 
+#[test]
+fn merges_lead_to_the_first_token_of_their_text_in_whatever_order_they_are() {
+    let pieces = ["a", "b", "c", "bc", "ab", "bc"].map(String::from);
+    for (merges, n_pieces) in [(["a b", "b c"], 6), (["a b", "b c"], 5), (["b c", "a b"], 5)] {
+        let file = bpe("gpt-2", &pieces[..n_pieces], &merges.map(String::from), &vec![NORMAL; n_pieces]);
+        with_tokenizer(&file, |tokenizer| {
+            assert_eq!((tokenizer.encode("ab"), tokenizer.encode("bc")), (vec![4], vec![3]), "{merges:?}");
+        });
+    }
+}
+
 #[derive(Deserialize)]
 struct Spms {
     vocabularies: Vec<SpmRow>,

@@ -9,6 +9,7 @@ use core::ops::Range;
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
+use super::buffer::Buffer;
 use super::fetch;
 use crate::quant::{BlockQ8_1, F16, QK, ROWS};
 
@@ -239,21 +240,22 @@ fn multiply_many<B: Woven, W: Copy, V: Copy, const N: usize, const LANES: usize,
     const { assert!(LANES * PARTS == ROWS) };
     let w = <[B]>::ref_from_bytes(w).expect("whole groups");
     let (n_quants, n_blocks) = (to.n_in / QK, to.n_in / (N * QK));
-    let Some(block) = w.first() else { return };
-    let mut panel = [(steps.unpack)(block, 0, 0); PANEL];
+    let mut panel = Buffer::<W, PANEL>::new();
+    let mut sums = [steps.zero; BATCH];
     let groups = to.groups();
     for (batch, x) in x.chunks(BATCH * n_quants).enumerate() {
         let n_tokens = x.len() / n_quants;
+        let sums = &mut sums[..n_tokens];
         for (group, part) in groups.clone().flat_map(|group| (0..PARTS).map(move |part| (group, part))) {
             let w = &w[group * n_blocks..][..n_blocks];
-            let mut sums = [steps.zero; BATCH];
+            sums.fill(steps.zero);
             for first in (0..n_quants).step_by(PANEL) {
-                let panel = &mut panel[..PANEL.min(n_quants - first)];
-                for (quant, weights) in (first..).zip(&mut *panel) {
-                    *weights = (steps.unpack)(&w[quant / N], quant % N, part);
-                }
+                let panel = panel.fill(PANEL.min(n_quants - first), |i| {
+                    let quant = first + i;
+                    [(steps.unpack)(&w[quant / N], quant % N, part)]
+                });
                 let x = |token: usize| &x[token * n_quants + first..][..panel.len()];
-                let (tiles, others) = sums[..n_tokens].as_chunks_mut::<TILE>();
+                let (tiles, others) = sums.as_chunks_mut::<TILE>();
                 let n_tiled = tiles.len() * TILE;
                 for (i, sums) in tiles.iter_mut().enumerate() {
                     let x = array::from_fn(|token| x(i * TILE + token));
@@ -263,7 +265,7 @@ fn multiply_many<B: Woven, W: Copy, V: Copy, const N: usize, const LANES: usize,
                     [*sums] = tile(panel, [x(n_tiled + i)], [*sums], &steps.add);
                 }
             }
-            for (token, sums) in sums[..n_tokens].iter().enumerate() {
+            for (token, sums) in sums.iter().enumerate() {
                 to.store(batch * BATCH + token, group * ROWS + part * LANES, &(steps.to_array)(*sums));
             }
         }

@@ -162,8 +162,12 @@ fn host_tool(dir: &Path, build_dir: &Path) -> Result<PathBuf> {
         return Ok("limine".into());
     }
     fs::create_dir_all(build_dir).with_context(|| build_dir.display().to_string())?;
+    // Moved there when it is whole, since another process may be starting or compiling the program just now.
+    let scratch = tempfile::tempdir_in(build_dir)?;
+    let compiled = scratch.path().join("limine");
+    process::run_quiet(Command::new("cc").args(["-std=c99", "-O2", "-o"]).arg(&compiled).arg(&source))?;
     let program = build_dir.join("limine");
-    process::run_quiet(Command::new("cc").args(["-std=c99", "-O2", "-o"]).arg(&program).arg(&source))?;
+    fs::rename(&compiled, &program).with_context(|| program.display().to_string())?;
     Ok(program)
 }
 
@@ -190,6 +194,8 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -206,5 +212,24 @@ mod tests {
         let error = format!("{:#}", Limine::find(Some(dir.path()), dir.path()).unwrap_err());
         let missing = dir.path().join(BIOS_SYS);
         assert!(error.contains("LIMINE_DIR") && error.contains(missing.to_str().unwrap()), "{error}");
+    }
+
+    #[test]
+    fn its_program_is_whole_whenever_another_compiles_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [BIOS_SYS, BIOS_CD, UEFI_CD, UEFI_LOADER] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let source = "#include <stdio.h>\nint main(void) { puts(\"8.2.0\"); }\n";
+        fs::write(dir.path().join("limine.c"), source).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..8 {
+                        Limine::find(Some(dir.path()), dir.path()).unwrap();
+                    }
+                });
+            }
+        });
     }
 }

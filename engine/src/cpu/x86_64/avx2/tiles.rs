@@ -144,8 +144,9 @@ pub(super) fn pairs<const P: usize, const T: usize>(
     start: usize,
     end: usize,
 ) -> Sums<__m256i, P, T> {
-    let mut sums = [[_mm256_setzero_si256(); P]; T];
-    for i in start..end {
+    // The first are sums already: one addition less of those that take turns with the products.
+    let mut sums = x.map(|x| w.map(|w| _mm256_maddubs_epi16(w[start], four(x, start))));
+    for i in start + 1..end {
         for token in 0..T {
             let x = four(x[token], i);
             for part in 0..P {
@@ -172,16 +173,19 @@ pub(super) fn in_order(mut sum: __m256i) -> __m256i {
 #[inline]
 pub(super) fn dot_signed(w: [&[__m256i; 8]; PARTS], x: [&BlockQ8_1; TOKENS]) -> Sums<__m256i> {
     let ones = _mm256_set1_epi16(1);
-    let mut sums = [[_mm256_setzero_si256(); PARTS]; TOKENS];
-    for i in 0..8 {
-        // maddubs takes one unsigned factor: the weight's sign goes over to the activation.
+    // maddubs takes one unsigned factor: the weight's sign goes over to the activation.
+    let product = |w, size, x| {
+        let pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(x, w));
+        _mm256_madd_epi16(pairs, ones)
+    };
+    let mut sums = x.map(|x| w.map(|w| product(w[0], _mm256_abs_epi8(w[0]), four(x, 0))));
+    for i in 1..8 {
         let sizes = w.map(|w| _mm256_abs_epi8(w[i]));
         for token in 0..TOKENS {
             let x = four(x[token], i);
             for part in 0..PARTS {
-                let pairs = _mm256_maddubs_epi16(sizes[part], _mm256_sign_epi8(x, w[part][i]));
-                sums[token][part] =
-                    in_order(_mm256_add_epi32(sums[token][part], _mm256_madd_epi16(pairs, ones)));
+                let product = product(w[part][i], sizes[part], x);
+                sums[token][part] = in_order(_mm256_add_epi32(sums[token][part], product));
             }
         }
     }

@@ -140,18 +140,16 @@ fn vectors<const PER: usize>(floats: &[f32]) -> &[[[f32; LANES]; PER]] {
 fn weigh(scores: &mut [f32; BLOCK], n: usize, scale: f32, largest_score: &mut f32, total: &mut f32) -> f32 {
     scores[n..].fill(f32::NEG_INFINITY);
     let vectors = &mut scores.as_chunks_mut::<LANES>().0[..n.div_ceil(LANES)];
-    let scale = _mm256_set1_ps(scale);
-    let mut max = _mm256_set1_ps(*largest_score);
-    for x in &mut *vectors {
-        let scaled = _mm256_mul_ps(load_f32(x), scale);
-        max = _mm256_max_ps(max, scaled);
-        store_f32(x, scaled);
+    let mut max = _mm256_set1_ps(f32::NEG_INFINITY);
+    for x in &*vectors {
+        max = _mm256_max_ps(max, load_f32(x));
     }
-    let max = largest(max);
+    let max = (scale * largest(max)).max(*largest_score);
     let factor = if max > *largest_score { libm::expf(*largest_score - max) } else { 1.0 };
+    let (scale, max_of_all) = (_mm256_set1_ps(scale), _mm256_set1_ps(max));
     let mut weights = _mm256_setzero_ps();
     for x in &mut *vectors {
-        let weight = exp(_mm256_sub_ps(load_f32(x), _mm256_set1_ps(max)));
+        let weight = exp(_mm256_fmsub_ps(load_f32(x), scale, max_of_all));
         weights = _mm256_add_ps(weights, weight);
         store_f32(x, weight);
     }

@@ -85,6 +85,12 @@ impl Destination<'_, '_> {
         }
     }
 
+    /// Zero the products of `n` rows from `first` on, as far as they are wanted, of token `token`.
+    #[inline(always)]
+    pub(super) fn clear(&mut self, token: usize, first: usize, n: usize) {
+        self.place(token, first, n).0.fill(0.0);
+    }
+
     /// Add the products of the groups of rows from `first` on, as far as they are wanted, to those of token `token`; `add_to` adds those
     /// of a group.
     #[inline(always)]

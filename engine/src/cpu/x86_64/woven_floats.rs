@@ -83,7 +83,6 @@ pub(super) fn multiply_many<
     const { assert!(PANEL.is_multiple_of(S) && BATCH.is_multiple_of(T)) };
     let (w, n_tokens, groups) = (w.as_chunks().0, to.out.len(), to.groups());
     let (n_steps, x) = (to.n_in / N * S, x.as_chunks::<T>().0);
-    to.out.iter_mut().for_each(|out| out.fill(0.0));
     for first_token in (0..n_tokens).step_by(BATCH) {
         let tokens = first_token..n_tokens.min(first_token + BATCH);
         for start in (0..n_steps).step_by(PANEL) {
@@ -150,21 +149,27 @@ fn multiply_panel<
             }
         }
         let first = group * ROWS;
-        if let Some(places) = to.places::<T, G>(tokens.start, first) {
-            places.iter().for_each(|out| fetch::soon(*out));
-        }
+        let places = to.places::<T, G>(tokens.start, first).filter(|_| tokens.len() == T);
+        places.iter().flatten().for_each(|out| fetch::soon(*out));
         // Tokens that the tile lacks are zeros; nobody reads their sums.
         let x = &x[tokens.start / T * n_steps + start..][..end - start];
         let sums: [_; T] = multiply_tile(weights, x, steps.zero, &steps.add);
-        match to.places::<T, G>(tokens.start, first) {
+        let is_first = *start == 0;
+        match places {
             // All of them, one by one: sums that are an array do not stay in registers.
-            Some(places) if tokens.len() == T => {
+            Some(places) => {
                 for (out, sums) in places.into_iter().zip(sums) {
+                    if is_first {
+                        out.as_flattened_mut().fill(0.0);
+                    }
                     out.iter_mut().zip(sums).for_each(|(out, sums)| (steps.add_to)(sums, out));
                 }
             }
-            _ => {
+            None => {
                 for (token, sums) in tokens.zip(sums) {
+                    if is_first {
+                        to.clear(token, first, G * ROWS);
+                    }
                     to.add(token, first, sums, &steps.add_to);
                 }
             }

@@ -269,8 +269,9 @@ fn measured_on(programs: &[Program], n_rounds: usize) -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let date = DateTime::from_timestamp(seconds as i64, 0).unwrap_or_default().date_naive();
     let peers: Vec<_> = programs[1..].iter().map(Program::describe).collect();
+    let rounds = if n_rounds == 1 { "round" } else { "rounds" };
     format!(
-        "{date}, {name} ({}), bootlm {} with {}, {n_rounds} rounds. {}\n",
+        "{date}, {name} ({}), bootlm {} with {}, {n_rounds} {rounds}. {}\n",
         features.join(", "),
         env!("CARGO_PKG_VERSION"),
         Kernels::detect().isa(),

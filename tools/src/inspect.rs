@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::image::MAX_FILE_BYTES;
 use crate::model_files::ModelFiles;
+use crate::output::say;
 
 /// The contexts whose memory is told, beside the one that the model was trained with.
 const CONTEXTS: [usize; 3] = [512, 2048, 8192];
@@ -43,10 +44,10 @@ pub struct InspectArgs {
 pub fn run(args: &InspectArgs) -> Result<()> {
     let reports: Vec<_> = args.files.iter().map(|path| Report::of(path, args.tensors)).collect();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&reports).context("JSON")?);
+        say(serde_json::to_string_pretty(&reports).context("JSON")? + "\n")?;
     } else {
         let shown: Vec<_> = reports.iter().map(Report::to_string).collect();
-        print!("{}", shown.join("\n"));
+        say(shown.join("\n"))?;
     }
     let n_bad = reports.iter().filter(|report| report.error.is_some()).count();
     ensure!(n_bad == 0, "{n_bad} of {} files cannot be run; the reasons are above", reports.len());

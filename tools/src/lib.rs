@@ -9,7 +9,7 @@
 //! 4. [`desk`] types at a machine's keyboard and reads its screen, [`screenshot`] photographs it.
 //! 5. [`chat`] is the same engine and shell as an ordinary program, over a [`terminal`] and the [`workers`] of this host;
 //!    [`generate`] is one answer of it. [`inspect`] tells what is in a model file, [`perplexity`] how well it foresees a text,
-//!    [`bench`] how fast it does, and [`peers`] how fast other programs do.
+//!    [`bench`] how fast it does, and [`peers`] how fast other programs do; [`output`] is where they say so.
 //!
 //! Nothing here reads a format by hand that a kept library reads.
 
@@ -28,6 +28,7 @@ pub mod inspect;
 pub mod limine;
 mod mapped;
 mod model_files;
+pub mod output;
 pub mod peers;
 pub mod perplexity;
 pub mod process;

@@ -19,6 +19,7 @@ use tools::generate::{self, GenerateArgs};
 use tools::image::{Device, Image};
 use tools::inspect::{self, InspectArgs};
 use tools::limine::Limine;
+use tools::output::Deserted;
 use tools::peers::{self, PeersArgs};
 use tools::perplexity::{self, PerplexityArgs};
 use tools::quantize::{self, QuantizeArgs};
@@ -171,6 +172,7 @@ struct Source {
 fn main() -> ExitCode {
     match carry_out(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Deserted>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bootlm: {error:#}");
             ExitCode::FAILURE

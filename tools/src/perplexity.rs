@@ -16,6 +16,7 @@ use engine::session::{KvType, Session};
 use engine::tokenizer::Tokenizer;
 
 use crate::model_files::ModelFiles;
+use crate::output::say;
 use crate::progress::{Progress, Unit};
 use crate::workers::Pool;
 
@@ -79,12 +80,10 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     }
     drop(progress);
     let (value, error) = (perplexity(&logs), perplexity_error(&logs));
-    println!(
-        "PPL = {value:.4} +/- {error:.5}, {} tokens scored in {n_chunks} chunks of {}",
-        logs.len(),
-        n_ctx
-    );
-    Ok(())
+    say(format_args!(
+        "PPL = {value:.4} +/- {error:.5}, {} tokens scored in {n_chunks} chunks of {n_ctx}\n",
+        logs.len()
+    ))
 }
 
 /// Add to `logs` the logarithms of the probabilities that the tokens in the second half of `chunk` have for the model.

@@ -1,6 +1,7 @@
 //! The two ways in, as a person types them: `make` and `bootlm`.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -15,6 +16,15 @@ fn make(arguments: &[&str]) -> String {
 
 fn bootlm(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bootlm")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_command_whose_reader_has_gone_away_ends_in_silence() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let mut inspect = Command::new(env!("CARGO_BIN_EXE_bootlm"));
+    let output = inspect.args(["inspect", "/dev/null"]).stdout(writer).output().unwrap();
+    assert_eq!((String::from_utf8_lossy(&output.stderr), output.status.code()), ("".into(), Some(0)));
 }
 
 #[test]

@@ -21,6 +21,7 @@ use engine::session::{KvType, Session};
 use serde::Serialize;
 
 use crate::model_files::ModelFiles;
+use crate::output::say;
 use crate::workers::Pool;
 use host::Host;
 
@@ -130,7 +131,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     for path in &args.models {
         measure(path, args, &mut |row| {
             match args.output {
-                Output::Table => println!("{row}"),
+                Output::Table => say(format_args!("{row}\n"))?,
                 Output::Csv => {
                     csv.serialize(&row.record).context("CSV")?;
                     csv.flush().context("CSV")?;
@@ -141,7 +142,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         })?;
     }
     if args.output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&rows).context("JSON")?);
+        say(serde_json::to_string_pretty(&rows).context("JSON")? + "\n")?;
     }
     Ok(())
 }
@@ -175,13 +176,13 @@ fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()
     };
     if args.output == Output::Table {
         let Record { model_type, model_size, isa, .. } = &record;
-        println!("{model_type}, {:.1} MB, with {isa}", *model_size as f64 / 1e6);
-        println!(
-            "| threads | test          |              tokens/s |     best |   GB/s | of memory | GFLOP/s | of peak |"
-        );
-        println!(
-            "| ------: | ------------- | --------------------: | -------: | -----: | --------: | ------: | ------: |"
-        );
+        say(format_args!("{model_type}, {:.1} MB, with {isa}\n", *model_size as f64 / 1e6))?;
+        say(
+            "| threads | test          |              tokens/s |     best |   GB/s | of memory | GFLOP/s | of peak |\n",
+        )?;
+        say(
+            "| ------: | ------------- | --------------------: | -------: | -----: | --------: | ------: | ------: |\n",
+        )?;
     }
     let token = per_token(&gguf);
     let n_vocab = model.hparams().n_vocab;
@@ -224,7 +225,7 @@ fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()
             done(Row::new(record, samples_ns, token, host))?;
         }
         if let Some(host) = host {
-            println!("{host}");
+            say(format_args!("{host}\n"))?;
         }
     }
     Ok(())

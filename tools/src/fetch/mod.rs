@@ -26,6 +26,7 @@ use url::Url;
 pub use download::Patience;
 pub use http::Hub;
 
+use crate::output::say;
 use crate::progress::{Progress, Unit};
 use http::Client;
 use lock::Lock;
@@ -54,8 +55,7 @@ pub struct FetchArgs {
 /// Carry out `bootlm fetch`.
 pub fn run(args: &FetchArgs) -> Result<()> {
     if args.list {
-        print!("{}", list::list());
-        return Ok(());
+        return say(list::list());
     }
     let models = if args.all { catalog::MODELS.iter().collect() } else { named(&args.names)? };
     let fetcher = Fetcher::new(Hub::of_environment()?, Patience::default());

@@ -21,6 +21,7 @@ use chrono::DateTime;
 use engine::cpu::{Kernels, Processor};
 
 use crate::bench::host::Host;
+use crate::output::say;
 use crate::quantize::FileType;
 use crate::workers::Pool;
 use page::{Row, median};
@@ -114,7 +115,7 @@ pub fn run(args: &PeersArgs) -> Result<()> {
     programs.extend(args.run_c.as_deref().map(Program::run_c));
 
     let mut table = page::head(&programs);
-    print!("{table}");
+    say(&table)?;
     let mut memories = Vec::new();
     let mut all_rows: Vec<Row> = Vec::new();
     for subject in &subjects {
@@ -124,7 +125,7 @@ pub fn run(args: &PeersArgs) -> Result<()> {
         {
             let (rows, memory) = by_turns(subject, &programs, &mut is_out, n_threads, work, args.rounds)?;
             for row in rows {
-                print!("{}", row.line());
+                say(row.line())?;
                 table += &row.line();
                 all_rows.push(row);
             }
@@ -170,10 +171,7 @@ pub fn run(args: &PeersArgs) -> Result<()> {
     }
     match &args.page {
         Some(path) => page::write(path, &text),
-        None => {
-            print!("\n{}", text.replace(&table, ""));
-            Ok(())
-        }
+        None => say(format_args!("\n{}", text.replace(&table, ""))),
     }
 }
 

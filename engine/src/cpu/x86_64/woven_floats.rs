@@ -149,27 +149,23 @@ fn multiply_panel<
             }
         }
         let first = group * ROWS;
+        if *start == 0 {
+            tokens.clone().for_each(|token| to.clear(token, first, G * ROWS));
+        }
         let places = to.places::<T, G>(tokens.start, first).filter(|_| tokens.len() == T);
         places.iter().flatten().for_each(|out| fetch::soon(*out));
         // Tokens that the tile lacks are zeros; nobody reads their sums.
         let x = &x[tokens.start / T * n_steps + start..][..end - start];
         let sums: [_; T] = multiply_tile(weights, x, steps.zero, &steps.add);
-        let is_first = *start == 0;
         match places {
             // All of them, one by one: sums that are an array do not stay in registers.
             Some(places) => {
                 for (out, sums) in places.into_iter().zip(sums) {
-                    if is_first {
-                        out.as_flattened_mut().fill(0.0);
-                    }
                     out.iter_mut().zip(sums).for_each(|(out, sums)| (steps.add_to)(sums, out));
                 }
             }
             None => {
                 for (token, sums) in tokens.zip(sums) {
-                    if is_first {
-                        to.clear(token, first, G * ROWS);
-                    }
                     to.add(token, first, sums, &steps.add_to);
                 }
             }

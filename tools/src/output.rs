@@ -23,8 +23,16 @@ impl std::error::Error for Deserted {}
 /// [`Deserted`], or why it cannot be written.
 pub fn say(text: impl fmt::Display) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
+    written(write!(stdout, "{text}").and_then(|()| stdout.flush()))
+}
+
+/// Return what came of writing to stdout.
+///
+/// # Errors
+/// As [`say`].
+pub fn written(outcome: io::Result<()>) -> Result<()> {
+    match outcome {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Deserted.into()),
-        written => written.context("stdout"),
+        outcome => outcome.context("stdout"),
     }
 }

@@ -21,7 +21,7 @@ use engine::session::{KvType, Session};
 use serde::Serialize;
 
 use crate::model_files::ModelFiles;
-use crate::output::say;
+use crate::output::{say, written};
 use crate::workers::Pool;
 use host::Host;
 
@@ -134,7 +134,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
                 Output::Table => say(format_args!("{row}\n"))?,
                 Output::Csv => {
                     csv.serialize(&row.record).context("CSV")?;
-                    csv.flush().context("CSV")?;
+                    written(csv.flush())?;
                 }
                 Output::Json => rows.push(row),
             }

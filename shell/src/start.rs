@@ -151,7 +151,8 @@ impl<'f> Candidate<'f> {
         let start_ns = now_ns();
         begin("making the tokenizer");
         fitting(&self.room(machine, draft_model, tokenizer::memory_required(&self.gguf)))?;
-        let tokenizer = Tokenizer::load(&self.gguf).map_err(|error| error.to_string())?;
+        let tokenizer =
+            Tokenizer::load_with(&self.gguf, machine.workers).map_err(|error| error.to_string())?;
         let template = ChatTemplate::of(&self.gguf, &tokenizer).map_err(|error| error.to_string())?;
         times.push(("tokenizer", now_ns() - start_ns));
 

@@ -20,6 +20,7 @@ pub use decoder::Decoder;
 pub(crate) use vocabulary::byte_of;
 
 use crate::format::gguf::{Gguf, readable, required};
+use crate::platform::{OneCore, Workers};
 use crate::{Error, Token};
 use bpe::Bpe;
 use special::{Special, Specials};
@@ -31,16 +32,16 @@ use vocabulary::{Kind, Vocabulary};
 pub struct Tokenizer<'a> {
     vocabulary: Vocabulary<'a>,
     specials: Specials<'a>,
-    model: Model<'a>,
+    model: Model,
     adds_bos: bool,
     adds_eos: bool,
 }
 
 /// How text between special tokens becomes tokens.
 #[derive(Debug)]
-enum Model<'a> {
-    Bpe(Bpe<'a>),
-    Spm(Spm<'a>),
+enum Model {
+    Bpe(Bpe),
+    Spm(Spm),
 }
 
 /// A part of the text that is encoded, and who wrote it.
@@ -63,9 +64,9 @@ impl<'t> Part<'t> {
 /// Return about how many bytes [`Tokenizer::load`] allocates for the tokenizer of `gguf`, at its peak.
 pub fn memory_required(gguf: &Gguf<'_>) -> u64 {
     let len = |key: &str| gguf.strings(key).map_or(0, |strings| strings.len() as u64);
-    // A piece, its kind, and its rank; perhaps a special token; two hash tables of the vocabulary, each up to half empty
-    // (one is dropped after loading, or kept by tokenizers that look up whole words); and the merges' table.
-    len("tokenizer.ggml.tokens") * (16 + 2 + 4 + 24 + 2 * 2 * 25) + len("tokenizer.ggml.merges") * (2 * 17)
+    // A piece, its kind, and its rank; perhaps a special token; its place in a table that is up to half empty. A merge's tokens, and
+    // its place in such a table.
+    len("tokenizer.ggml.tokens") * (16 + 2 + 4 + 24 + 2 * 5) + len("tokenizer.ggml.merges") * (16 + 2 * 17)
 }
 
 impl<'a> Tokenizer<'a> {
@@ -74,10 +75,18 @@ impl<'a> Tokenizer<'a> {
     /// # Errors
     /// When it is missing, contradicts itself, or is of a kind that the engine does not have.
     pub fn load(gguf: &Gguf<'a>) -> Result<Self, Error> {
+        Self::load_with(gguf, &OneCore)
+    }
+
+    /// As [`Self::load`], with `workers`.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn load_with(gguf: &Gguf<'a>, workers: &dyn Workers) -> Result<Self, Error> {
         let vocabulary = Vocabulary::load(gguf)?;
         let key = "tokenizer.ggml.model";
         let model = match required(key, gguf.str(key)?)? {
-            "gpt2" => Model::Bpe(Bpe::load(gguf, &vocabulary)?),
+            "gpt2" => Model::Bpe(Bpe::load(gguf, &vocabulary, workers)?),
             "llama" => Model::Spm(Spm::load(gguf, &vocabulary, spm::SPACE)?),
             "llama2.c" => Model::Spm(Spm::load(gguf, &vocabulary, ' ')?),
             other => {
@@ -151,8 +160,8 @@ impl<'a> Tokenizer<'a> {
     /// Add the tokens of `text`, in which no special token is, to `tokens`.
     fn encode_text(&self, text: &str, at_start: bool, tokens: &mut Vec<Token>) {
         match &self.model {
-            Model::Bpe(bpe) => bpe.encode(text, tokens),
-            Model::Spm(spm) => spm.encode(text, at_start, tokens),
+            Model::Bpe(bpe) => bpe.encode(&self.vocabulary, text, tokens),
+            Model::Spm(spm) => spm.encode(&self.vocabulary, text, at_start, tokens),
         }
     }
 

@@ -8,8 +8,6 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use hashbrown::HashMap;
-
 use super::merge::{Merge, merge, symbols};
 use super::vocabulary::{Kind, Vocabulary};
 use crate::format::gguf::{Gguf, Value, bad_value};
@@ -20,9 +18,9 @@ pub(super) const SPACE: char = '\u{2581}';
 
 /// The scored pieces that text is made of.
 #[derive(Debug)]
-pub(super) struct Spm<'a> {
-    /// The text of a piece to its token, and to its rank: the higher the score, the lower the rank.
-    pieces: HashMap<&'a str, Merge>,
+pub(super) struct Spm {
+    /// The rank of each token: the higher its score, the lower the rank.
+    ranks: Vec<u32>,
     /// The length of the longest piece in bytes.
     longest: usize,
     /// The token of each byte; a vocabulary need not have them.
@@ -35,12 +33,12 @@ pub(super) struct Spm<'a> {
     pub(super) adds_space_prefix: bool,
 }
 
-impl<'a> Spm<'a> {
+impl Spm {
     /// Return the scored pieces of `gguf` for `vocabulary`, which writes a space as `space`.
     ///
     /// # Errors
     /// When scores are missing, or are not numbers.
-    pub(super) fn load(gguf: &Gguf<'a>, vocabulary: &Vocabulary<'a>, space: char) -> Result<Self, Error> {
+    pub(super) fn load(gguf: &Gguf<'_>, vocabulary: &Vocabulary<'_>, space: char) -> Result<Self, Error> {
         let ranks = ranks(gguf, vocabulary.len())?;
         let mut bytes = [None; 256];
         for token in 0..vocabulary.len() as Token {
@@ -48,15 +46,10 @@ impl<'a> Spm<'a> {
                 bytes[usize::from(byte)].get_or_insert(token);
             }
         }
-        let pieces: HashMap<_, _> = vocabulary
-            .by_text()
-            .into_iter()
-            .filter(|&(_, token)| vocabulary.is_text(token))
-            .map(|(text, token)| (text, Merge { rank: ranks[token as usize], token }))
-            .collect();
+        let texts = vocabulary.iter().filter(|&(token, ..)| vocabulary.is_text(token));
         Ok(Self {
-            longest: pieces.keys().map(|text| text.len()).max().unwrap_or(0),
-            pieces,
+            longest: texts.map(|(_, text, _)| text.len()).max().unwrap_or(0),
+            ranks,
             bytes,
             unknown: vocabulary.unknown(),
             space,
@@ -65,12 +58,22 @@ impl<'a> Spm<'a> {
     }
 
     /// Add the tokens of `text` to `tokens`, behind a space where `at_start` and the vocabulary ask for it.
-    pub(super) fn encode(&self, text: &str, at_start: bool, tokens: &mut Vec<Token>) {
+    pub(super) fn encode(
+        &self,
+        vocabulary: &Vocabulary<'_>,
+        text: &str,
+        at_start: bool,
+        tokens: &mut Vec<Token>,
+    ) {
         let prefix = if at_start && self.adds_space_prefix { " " } else { "" };
         let as_spaces = |c: char| if matches!(c, ' ' | SPACE) { self.space } else { c };
         let text: String = prefix.chars().chain(text.chars()).map(as_spaces).collect();
         let piece = |start: usize, len: usize| {
-            if len > self.longest { None } else { self.pieces.get(text.get(start..start + len)?).copied() }
+            if len > self.longest {
+                return None;
+            }
+            let token = vocabulary.token(text.as_bytes().get(start..start + len)?)?;
+            vocabulary.is_text(token).then(|| Merge { rank: self.ranks[token as usize], token })
         };
         let mut symbols = symbols(
             text.char_indices()

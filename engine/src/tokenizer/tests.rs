@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::pretokenize::PreTokenizer;
 use super::*;
-use crate::testing::GgufWriter;
+use crate::testing::{GgufWriter, InTurn};
 
 const NORMAL: i32 = 1;
 const UNKNOWN: i32 = 2;
@@ -147,6 +147,31 @@ fn merges_lead_to_the_first_token_of_their_text_in_whatever_order_they_are() {
             assert_eq!((tokenizer.encode("ab"), tokenizer.encode("bc")), (vec![4], vec![3]), "{merges:?}");
         });
     }
+}
+
+#[test]
+fn any_number_of_cores_find_the_same_merges_and_the_same_mistake() {
+    let mut gpt2: Gpt2 = fixture("tokenizer_gpt2.json");
+    let good = gpt2.file("gpt-2", &[]);
+    let wrong = gpt2.merges.len() * 3 / 4;
+    gpt2.merges[wrong] = "no-token a".to_string();
+    let bad = gpt2.file("gpt-2", &[]);
+    for n_cores in [1, 2, 3, 64] {
+        let gguf = Gguf::parse(&good).unwrap();
+        let tokenizer = Tokenizer::load_with(&gguf, &InTurn(n_cores)).unwrap();
+        assert_same("gpt-2", &tokenizer, &texts(), &gpt2.ids, &[]);
+        let error = Tokenizer::load_with(&Gguf::parse(&bad).unwrap(), &InTurn(n_cores)).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(&format!("merge {wrong} of")) && error.contains("no-token a"), "{error}");
+    }
+}
+
+#[test]
+fn of_several_tokens_with_one_text_the_first_that_text_is_made_of_counts() {
+    let pieces = ["<unk>", "a", "a", "a"].map(String::from);
+    with_tokenizer(&spm(&pieces, &[0.0; 4], &[UNKNOWN, UNUSED, NORMAL, NORMAL], false), |tokenizer| {
+        assert_eq!(tokenizer.encode("a"), [2]);
+    });
 }
 
 #[derive(Deserialize)]

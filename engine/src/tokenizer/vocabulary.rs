@@ -3,8 +3,9 @@
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::hash::BuildHasher as _;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::format::gguf::{Gguf, Value, bad_value, readable};
 use crate::{Error, Token};
@@ -49,6 +50,9 @@ const END_OF_GENERATION: [&str; 7] = [
 pub(super) struct Vocabulary<'a> {
     pieces: Vec<&'a str>,
     kinds: Vec<Kind>,
+    /// The tokens by the hashes of their texts: numbers alone, so that all of them stay in a core's cache.
+    by_text: HashTable<Token>,
+    hasher: DefaultHashBuilder,
     end: Vec<Token>,
     pub(super) bos: Option<Token>,
     pub(super) eos: Option<Token>,
@@ -61,8 +65,9 @@ impl<'a> Vocabulary<'a> {
     /// When a list is missing, of another length than the others, or holds what no vocabulary has.
     pub(super) fn load(gguf: &Gguf<'a>) -> Result<Self, Error> {
         let key = "tokenizer.ggml.tokens";
-        let mut pieces = Vec::new();
-        for (token, piece) in gguf.strings(key)?.iter().enumerate() {
+        let texts = gguf.strings(key)?;
+        let mut pieces = Vec::with_capacity(texts.len());
+        for (token, piece) in texts.iter().enumerate() {
             match core::str::from_utf8(piece) {
                 Ok(piece) => pieces.push(piece),
                 Err(_) => {
@@ -76,7 +81,7 @@ impl<'a> Vocabulary<'a> {
         let [bos, eos, eot, eom] = [id("bos")?, id("eos")?, id("eot")?, id("eom")?];
         let mut end: Vec<Token> = Vec::new();
         for (token, (piece, kind)) in (0..).zip(pieces.iter().zip(&mut kinds)) {
-            let ends = END_OF_GENERATION.contains(piece);
+            let ends = piece.starts_with('<') && END_OF_GENERATION.contains(piece);
             if ends {
                 // Some files take it for text; a person who types it must not end their own turn.
                 *kind = Kind::Control;
@@ -85,7 +90,9 @@ impl<'a> Vocabulary<'a> {
                 end.push(token);
             }
         }
-        Ok(Self { pieces, kinds, end, bos, eos })
+        let hasher = DefaultHashBuilder::default();
+        let by_text = by_text(&pieces, &kinds, &hasher);
+        Ok(Self { pieces, kinds, by_text, hasher, end, bos, eos })
     }
 
     /// Return the number of tokens.
@@ -118,24 +125,42 @@ impl<'a> Vocabulary<'a> {
         self.iter().find(|&(_, _, kind)| kind == Kind::Unknown).map(|(token, ..)| token)
     }
 
-    /// Return the tokens by their texts. Of several with one text, those that text is made of come before the others, and
-    /// the first counts.
-    pub(super) fn by_text(&self) -> HashMap<&'a str, Token> {
-        let mut tokens = HashMap::with_capacity(self.len());
-        for is_text in [true, false] {
-            for (token, piece, kind) in self.iter() {
-                if kind.is_text() == is_text {
-                    tokens.entry(piece).or_insert(token);
-                }
-            }
-        }
-        tokens
+    /// Return the token with the text `text`. Of several, those that text is made of come before the others, and the first
+    /// counts.
+    pub(super) fn token(&self, text: &[u8]) -> Option<Token> {
+        let is_it = |&token: &Token| self.pieces[token as usize].as_bytes() == text;
+        self.by_text.find(self.hasher.hash_one(text), is_it).copied()
+    }
+
+    /// Return whether no two tokens have the same text.
+    pub(super) fn are_texts_unique(&self) -> bool {
+        self.by_text.len() == self.len()
     }
 
     /// Return whether text is made of `token`.
     pub(super) fn is_text(&self, token: Token) -> bool {
         self.kind(token).is_some_and(Kind::is_text)
     }
+}
+
+/// Return the tokens by the hashes of their texts, of several with one text the one that [`Vocabulary::token`] returns.
+fn by_text(pieces: &[&str], kinds: &[Kind], hasher: &DefaultHashBuilder) -> HashTable<Token> {
+    let text = |token: Token| pieces[token as usize].as_bytes();
+    let is_text = |token: Token| kinds[token as usize].is_text();
+    let mut by_text = HashTable::with_capacity(pieces.len());
+    for token in 0..pieces.len() as Token {
+        let is_same = |&other: &Token| text(other) == text(token);
+        let entry =
+            by_text.entry(hasher.hash_one(text(token)), is_same, |&other| hasher.hash_one(text(other)));
+        entry
+            .and_modify(|first| {
+                if is_text(token) && !is_text(*first) {
+                    *first = token
+                }
+            })
+            .or_insert(token);
+    }
+    by_text
 }
 
 /// Return what each of `pieces` is; all are normal where the file has no types.

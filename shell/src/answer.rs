@@ -21,8 +21,8 @@ pub fn answer(
 ) -> Result<(), String> {
     let mut nobody = Nobody;
     let mut quiet = Console::new(&mut nobody);
-    let chosen = only(&Shelf::open(files, &[], &[]))?.files().to_vec();
-    loading::interleave(&mut quiet, machine, files, &chosen);
+    let all: Vec<_> = (0..files.len()).collect();
+    loading::interleave(&mut quiet, machine, files, &all);
     let shelf = Shelf::open(files, &[], &[]);
     let without_settings = Options { settings: Vec::new(), ..options.clone() };
     only(&shelf)?.start(&mut quiet, machine, &shelf, Vec::new(), &without_settings, |_, chat| {

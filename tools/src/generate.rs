@@ -43,8 +43,9 @@ pub fn run(args: GenerateArgs) -> Result<()> {
     };
     ensure!(!prompt.trim().is_empty(), "the prompt is empty");
     options.prompt = Some(prompt);
-    let host = ThisHost::new(Kernels::detect());
-    let mut files = ModelFiles::load(&args.model, &host.workers)?;
+    let kernels = Kernels::detect();
+    let host = ThisHost::new(kernels);
+    let mut files = ModelFiles::load(&args.model, &host.workers, kernels)?;
     let answered = shell::answer(&mut Stdout::default(), &host.machine(), &mut files.for_shell(), &options);
     answered.map_err(|reason| anyhow!("{}: {reason}", args.model.display()))
 }

@@ -26,6 +26,7 @@ pub mod image;
 pub mod initrd;
 pub mod inspect;
 pub mod limine;
+mod loading;
 mod mapped;
 mod model_files;
 pub mod output;

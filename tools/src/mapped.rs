@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use memmap2::MmapMut;
 
-use crate::chat;
+use crate::loading::map;
 
 /// A file that is open, and all of its bytes.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl MappedFile {
     /// Open the file `path`.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        let map = chat::map(&file).with_context(|| format!("cannot map {}", path.display()))?;
+        let map = map(&file).with_context(|| format!("cannot map {}", path.display()))?;
         Ok(Self { path: path.to_path_buf(), file, map })
     }
 

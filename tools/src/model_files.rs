@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use engine::cpu::Kernels;
-use engine::format::{self, gguf, gguf::Gguf};
+use engine::format::{self, gguf::Gguf};
 use engine::platform::Workers;
 use memmap2::MmapMut;
 use shell::ModelFile;
 
-use crate::chat;
+use crate::loading::{map, read_all};
 
 /// The files of one model.
 pub(crate) struct ModelFiles {
@@ -22,10 +22,11 @@ pub(crate) struct ModelFiles {
 }
 
 impl ModelFiles {
-    /// Return the model file at `path` to be computed with, read by `workers`.
-    pub(crate) fn load(path: &Path, workers: &dyn Workers) -> Result<Self> {
+    /// Return the model file at `path` to be computed with, read by `workers` and, where there is memory for that, in the order in
+    /// which `kernels` compute faster.
+    pub(crate) fn load(path: &Path, workers: &dyn Workers, kernels: &Kernels) -> Result<Self> {
         let paths = with_companions(path)?;
-        let loaded = chat::load(&paths, workers)?;
+        let loaded = read_all(&paths, workers, kernels)?;
         Ok(Self { names: names(&paths), contents: loaded.files, may_change: loaded.may_change })
     }
 
@@ -34,17 +35,10 @@ impl ModelFiles {
         let paths = with_companions(path)?;
         let map = |path: &PathBuf| {
             let name = || format!("cannot read the model {}", path.display());
-            chat::map(&File::open(path).with_context(name)?).with_context(name)
+            map(&File::open(path).with_context(name)?).with_context(name)
         };
         let contents = paths.iter().map(map).collect::<Result<_>>()?;
         Ok(Self { names: names(&paths), contents, may_change: false })
-    }
-
-    /// Put the weights into the order in which `kernels` compute faster, where there is memory for that.
-    pub(crate) fn interleave(&mut self, workers: &dyn Workers, kernels: &Kernels) {
-        for file in self.contents.iter_mut().filter(|_| self.may_change) {
-            gguf::interleave(file, workers, kernels, &mut |_, _| {});
-        }
     }
 
     /// Return the model.

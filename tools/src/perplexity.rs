@@ -49,9 +49,8 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let text = fs::read(&args.text).with_context(name)?;
     let text = String::from_utf8(text).with_context(name)?;
     let workers = args.threads.map_or_else(Pool::of_this_host, Pool::new);
-    let mut files = ModelFiles::load(&args.model, &workers)?;
     let kernels = args.isa.unwrap_or_else(Kernels::detect);
-    files.interleave(&workers, kernels);
+    let files = ModelFiles::load(&args.model, &workers, kernels)?;
     let model_name = || args.model.display().to_string();
     let gguf = files.gguf().with_context(model_name)?;
     let model = Model::load(&gguf).with_context(model_name)?;

@@ -154,9 +154,8 @@ fn measure(path: &Path, args: &BenchArgs, done: &mut dyn FnMut(Row) -> Result<()
         [] => vec![Pool::of_this_host()],
         ref counts => counts.iter().map(|&count| Pool::new(count)).collect(),
     };
-    let mut files = ModelFiles::load(path, &pools[0])?;
     let kernels = args.isa.unwrap_or_else(Kernels::detect);
-    files.interleave(&pools[0], kernels);
+    let files = ModelFiles::load(path, &pools[0], kernels)?;
     let gguf = files.gguf().with_context(name)?;
     let model = Model::load(&gguf).with_context(name)?;
     let n_ctx = args.n_depth + args.n_prompt.max(args.n_gen);

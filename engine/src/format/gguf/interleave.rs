@@ -1,9 +1,11 @@
 //! Interleaving the matrices of a file, where it lies in memory.
 //!
 //! The file stays one: a tensor that was interleaved says so by its type number ([`RowLayout`]), so that whoever parses the file
-//! again sees what is there. Nothing is copied; each core needs room for one group of rows.
+//! again sees what is there. Nothing is copied; each core needs room for one group of rows. It is done piece by piece, so that one who
+//! reads a file can interleave each piece while the caches still have it.
 
 use alloc::vec::Vec;
+use core::iter;
 use core::mem;
 use core::ops::Range;
 
@@ -12,12 +14,25 @@ use spin::Mutex;
 use super::read;
 use crate::cpu::Kernels;
 use crate::memory::zeroed;
-use crate::parallel::share;
 use crate::platform::Workers;
 use crate::quant::{self, ROWS, RowLayout, TensorType};
 
+/// Bytes of a piece: enough that taking the next one costs nothing.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Pieces per core between two reports of progress.
+const PIECES_PER_REPORT: usize = 8;
+
+/// What there is to interleave in a file.
+#[derive(Debug, Default)]
+pub struct Interleaving {
+    /// In the order of the bytes.
+    matrices: Vec<Matrix>,
+}
+
 /// A matrix to be interleaved.
-struct Plan {
+#[derive(Debug)]
+struct Matrix {
     kind: TensorType,
     /// Where its type number lies.
     type_at: usize,
@@ -27,69 +42,115 @@ struct Plan {
     group_bytes: usize,
 }
 
-/// Some groups of a matrix, and room for one.
-struct Part<'f> {
-    groups: &'f mut [u8],
-    scratch: &'f mut [u8],
+/// A part of a file that cuts no group of rows.
+#[derive(Debug)]
+pub struct Piece<'f> {
+    /// Where it begins in the file.
+    pub offset: usize,
+    /// Its bytes.
+    pub bytes: &'f mut [u8],
+    matrices: &'f [Matrix],
 }
 
-/// Interleave those matrices of a GGUF file that `kernels` multiply faster then, with all cores. After each of them, `progress` gets
-/// the bytes that are done and all that there are to do.
-///
-/// A file that is none, or is damaged, stays as it is: reading it tells why. So does one whose tensors share bytes, and one
-/// for which there is no memory.
+impl Interleaving {
+    /// Return what `kernels` would multiply faster if it were interleaved, and is not.
+    ///
+    /// That is nothing where `file` is none or is damaged: reading it tells why; nor where its tensors share bytes.
+    pub fn of(file: &[u8], kernels: &Kernels) -> Self {
+        Self { matrices: matrices(file, kernels).unwrap_or_default() }
+    }
+
+    /// Return how many bytes of scratch a core needs.
+    pub fn scratch_bytes(&self) -> usize {
+        self.matrices.iter().map(|matrix| matrix.group_bytes).max().unwrap_or_default()
+    }
+
+    /// Cut `file` into pieces; each begins behind a multiple of `piece_bytes`, by less than a group of rows.
+    pub fn pieces<'f>(
+        &'f self,
+        mut file: &'f mut [u8],
+        piece_bytes: usize,
+    ) -> impl Iterator<Item = Piece<'f>> {
+        let mut offset = 0;
+        iter::from_fn(move || {
+            let end = self.group_end((offset / piece_bytes + 1) * piece_bytes);
+            let len = (end - offset).min(file.len());
+            let (bytes, rest) = mem::take(&mut file).split_at_mut(len);
+            file = rest;
+            let piece = Piece { offset, bytes, matrices: &self.matrices };
+            offset = end;
+            (!piece.bytes.is_empty()).then_some(piece)
+        })
+    }
+
+    /// Return the end of the group of rows that `at` lies in, or `at` itself.
+    fn group_end(&self, at: usize) -> usize {
+        let matrix = self.matrices.iter().find(|matrix| matrix.groups.contains(&at));
+        matrix.map_or(at, |Matrix { groups, group_bytes, .. }| {
+            groups.start + (at - groups.start).next_multiple_of(*group_bytes)
+        })
+    }
+
+    /// Say in `file` that all of its pieces are interleaved.
+    pub fn mark(&self, file: &mut [u8]) {
+        for matrix in &self.matrices {
+            let id = RowLayout::interleaved_id(matrix.kind).to_le_bytes();
+            file[matrix.type_at..][..id.len()].copy_from_slice(&id);
+        }
+    }
+}
+
+impl Piece<'_> {
+    /// Interleave the groups of rows in it; `scratch` has [`Interleaving::scratch_bytes`].
+    pub fn interleave(&mut self, scratch: &mut [u8]) {
+        let end = self.offset + self.bytes.len();
+        for Matrix { kind, groups, group_bytes, .. } in self.matrices {
+            let start = groups.start.max(self.offset) - self.offset;
+            let groups = start..groups.end.min(end).saturating_sub(self.offset);
+            for group in self.bytes.get_mut(groups).unwrap_or_default().chunks_exact_mut(*group_bytes) {
+                quant::interleave(*kind, group, &mut scratch[..*group_bytes]);
+            }
+        }
+    }
+}
+
+/// Interleave what there is to interleave in `file` for `kernels`, with all cores. Now and then `progress` gets the bytes that are done
+/// and all that there are to do. Where there is no memory for it, all stays as it is.
 pub fn interleave(
     file: &mut [u8],
     workers: &dyn Workers,
     kernels: &Kernels,
     progress: &mut dyn FnMut(usize, usize),
 ) {
-    let Some(plans) = plan(file, kernels) else { return };
-    let most = plans.iter().map(|plan| plan.group_bytes).max().unwrap_or_default();
-    let n_cores = workers.count();
-    let Ok(mut scratch) = zeroed("the scratch of interleaving", most * n_cores) else { return };
-    let n_bytes = plans.iter().map(|plan| plan.groups.len()).sum();
-    let mut n_done = 0;
-    for Plan { kind, type_at, groups, group_bytes } in plans {
-        let id = RowLayout::interleaved_id(kind).to_le_bytes();
-        file[type_at..][..id.len()].copy_from_slice(&id);
-        n_done += groups.len();
-        interleave_matrix(kind, group_bytes, &mut file[groups], &mut scratch, workers);
-        progress(n_done, n_bytes);
+    let interleaving = Interleaving::of(file, kernels);
+    let (n_cores, scratch_bytes) = (workers.count(), interleaving.scratch_bytes());
+    if scratch_bytes == 0 {
+        return;
     }
-}
-
-/// Interleave the groups of a matrix; each core has its share of them, and of `scratch`.
-fn interleave_matrix(
-    kind: TensorType,
-    group_bytes: usize,
-    mut groups: &mut [u8],
-    scratch: &mut [u8],
-    workers: &dyn Workers,
-) {
-    let (n_cores, n_groups) = (workers.count(), groups.len() / group_bytes);
-    let scratch_bytes = scratch.len() / n_cores;
-    let mut parts = Vec::new();
-    for (core, scratch) in scratch.chunks_exact_mut(scratch_bytes).enumerate() {
-        let len = share(n_groups, core, n_cores).len() * group_bytes;
-        let (its, others) = mem::take(&mut groups).split_at_mut(len);
-        groups = others;
-        parts.push(Mutex::new(Part { groups: its, scratch }));
+    let Ok(mut scratch) = zeroed("the scratch of interleaving", scratch_bytes * n_cores) else { return };
+    let scratch: Vec<_> = scratch.chunks_exact_mut(scratch_bytes).map(Mutex::new).collect();
+    interleaving.mark(file);
+    let n_bytes = file.len();
+    let mut pieces = interleaving.pieces(file, PIECE_BYTES).peekable();
+    while let Some(piece) = pieces.peek() {
+        progress(piece.offset, n_bytes);
+        let some = Mutex::new(pieces.by_ref().take(n_cores * PIECES_PER_REPORT));
+        let next = || some.lock().next();
+        workers.run(&|core| {
+            let Some(scratch) = scratch.get(core) else { return };
+            while let Some(mut piece) = next() {
+                piece.interleave(&mut scratch.lock());
+            }
+        });
     }
-    workers.run(&|core| {
-        let Some(part) = parts.get(core) else { return };
-        let Part { groups, scratch } = &mut *part.lock();
-        for group in groups.chunks_exact_mut(group_bytes) {
-            quant::interleave(kind, group, &mut scratch[..group_bytes]);
-        }
-    });
+    progress(n_bytes, n_bytes);
 }
 
 /// Return what is to be interleaved, in the order of the bytes.
-fn plan(file: &[u8], kernels: &Kernels) -> Option<Vec<Plan>> {
+fn matrices(file: &[u8], kernels: &Kernels) -> Option<Vec<Matrix>> {
     let (_, mut tensors) = read(file).ok()?;
     tensors.sort_by_key(|placed| placed.start);
-    let mut plans = Vec::new();
+    let mut matrices = Vec::new();
     let mut end = 0;
     for placed in tensors {
         let tensor = placed.tensor;
@@ -104,10 +165,10 @@ fn plan(file: &[u8], kernels: &Kernels) -> Option<Vec<Plan>> {
         if let (Ok(kind), 1..) = (tensor.kind(), n_groups) {
             let group_bytes = tensor.bytes.len() / tensor.n_rows() * ROWS;
             let groups = placed.start..placed.start + n_groups * group_bytes;
-            plans.push(Plan { kind, type_at: placed.type_at, groups, group_bytes });
+            matrices.push(Matrix { kind, type_at: placed.type_at, groups, group_bytes });
         }
     }
-    Some(plans)
+    Some(matrices)
 }
 
 #[cfg(test)]
@@ -160,11 +221,7 @@ mod tests {
             let mut after = file();
             let mut steps = Vec::new();
             interleave(&mut after, &InTurn(n_cores), kernels, &mut |done, all| steps.push((done, all)));
-            let n_bytes: usize =
-                [16 * 2 * 20, 16 * 3 * 34, 32 * 210, 16 * 3 * 4, 16 * 6 * 2].into_iter().sum();
-            assert_eq!(steps.len(), 5);
-            assert!(steps.is_sorted() && steps.iter().all(|&(_, all)| all == n_bytes), "{steps:?}");
-            assert_eq!(steps[4].0, n_bytes);
+            assert_eq!(steps, [(0, after.len()), (after.len(), after.len())]);
             let after = Gguf::parse(&after).unwrap();
             for tensor in before.tensors() {
                 let (other, kind) = (after.tensor(&tensor.name).unwrap(), tensor.kind().unwrap());
@@ -186,6 +243,43 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_file_that_is_interleaved_while_it_is_read_becomes_the_same() {
+        let Some(kernels) = kernels() else { return };
+        let file = file();
+        let mut expected = file.clone();
+        interleave(&mut expected, &OneCore, kernels, &mut |_, _| {});
+        let interleaving = Interleaving::of(&file, kernels);
+        let mut scratch = vec![0; interleaving.scratch_bytes()];
+        // A group of rows has 192 to 3,360 bytes.
+        for piece_bytes in [1, 100, 1000, 1 << 20] {
+            let mut found = vec![0; file.len()];
+            let mut end = 0;
+            for mut piece in interleaving.pieces(&mut found, piece_bytes) {
+                assert_eq!(piece.offset, end);
+                end += piece.bytes.len();
+                piece.bytes.copy_from_slice(&file[piece.offset..end]);
+                piece.interleave(&mut scratch);
+            }
+            interleaving.mark(&mut found);
+            assert!(end == file.len() && found == expected, "{piece_bytes}");
+        }
+    }
+
+    #[test]
+    fn progress_is_told_in_bytes_while_there_is_more_to_do() {
+        let Some(kernels) = kernels() else { return };
+        let mut gguf = GgufWriter::default();
+        let rows = vec![0; 40 << 20];
+        gguf.tensor("rows", &[1 << 10, 10 << 10], TensorType::F32 as u32, &rows);
+        let mut file = gguf.file();
+        let n_bytes = file.len();
+        let mut steps = Vec::new();
+        interleave(&mut file, &InTurn(2), kernels, &mut |done, all| steps.push((done, all)));
+        assert!(steps.len() > 2 && steps.is_sorted() && steps.iter().all(|&(_, all)| all == n_bytes));
+        assert_eq!((steps[0].0, steps[steps.len() - 1].0), (0, n_bytes));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::Error;
 use crate::cpu::Kernels;
 use crate::format::reader::Reader;
 use crate::quant::{Groups, ROWS, RowLayout, TensorType, can_interleave};
-pub use interleave::interleave;
+pub use interleave::{Interleaving, Piece, interleave};
 pub use reader::Entry;
 use reader::Placed;
 pub(crate) use value::Layout;

@@ -17,7 +17,7 @@ pub(super) mod tiles;
 pub(super) mod unpack;
 mod vectors;
 
-pub(super) use attention::{add_products, attend, attend_by};
+pub(super) use attention::{attend, attend_by, multiply};
 pub(super) use interleaved::{interleaves, mul_mat_interleaved};
 pub(super) use interleaved_floats::TOKENS as TILE_TOKENS;
 pub(super) use ops::{gelu, keep, quantize_q8_1, softmax, swiglu};

@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use super::super::avx2;
-use super::super::products::{self, Steps};
+use super::super::products::{self, Product, Steps};
 use super::vectors::{LANES, load_f32, store_f32};
 use crate::cpu::attention::{Found, KeysValues, Queries};
 
@@ -14,16 +14,14 @@ pub(in crate::cpu::x86_64) fn attend(
     scratch: &mut [f32],
     found: &mut Found<'_>,
 ) {
-    avx2::attend_by(queries, seen, scratch, found, |a, a_width, b, width, out| {
-        add_products(a, a_width, b, width, out);
-    });
+    avx2::attend_by(queries, seen, scratch, found, |product, out| multiply(product, out));
 }
 
-/// As [`products::add`], for any width that AVX2 takes.
+/// As [`products::multiply`], for any width that AVX2 takes.
 #[target_feature(enable = "avx2,fma,f16c,avx512f")]
-fn add_products(a: &[f32], a_width: usize, b: &[f32], width: usize, out: &mut [f32]) {
-    if !width.is_multiple_of(LANES) {
-        return avx2::add_products(a, a_width, b, width, out);
+fn multiply(product: &Product<'_>, out: &mut [f32]) {
+    if !product.b_width.is_multiple_of(LANES) {
+        return avx2::multiply(product, out);
     }
     let steps = Steps {
         zero: _mm512_setzero_ps(),
@@ -31,5 +29,5 @@ fn add_products(a: &[f32], a_width: usize, b: &[f32], width: usize, out: &mut [f
         store: |x: &mut [f32; LANES], v| store_f32(x, v),
         add: |factor, v, sum| _mm512_fmadd_ps(_mm512_set1_ps(factor), v, sum),
     };
-    products::add::<_, LANES, 4>(a, a_width, b, width, out, &steps);
+    products::multiply::<_, LANES, 4>(product, out, &steps);
 }

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use crate::cpu::attention::BLOCK;
 use crate::cpu::x86_64::avx2::vectors::{LANES, load_f32, store_f32};
-use crate::cpu::x86_64::products::{self, Steps};
+use crate::cpu::x86_64::products::{self, Product, Steps};
 
 /// Write `from` as floats to `out`.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -70,20 +70,14 @@ fn transposed([a, b, c, d, e, f, g, h]: [__m256; LANES]) -> [__m256; LANES] {
     out
 }
 
-/// As [`products::add`].
+/// As [`products::multiply`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(in crate::cpu::x86_64) fn add_products(
-    a: &[f32],
-    a_width: usize,
-    b: &[f32],
-    width: usize,
-    out: &mut [f32],
-) {
+pub(in crate::cpu::x86_64) fn multiply(product: &Product<'_>, out: &mut [f32]) {
     let steps = Steps {
         zero: _mm256_setzero_ps(),
         load: |x: &[f32; LANES]| load_f32(x),
         store: |x: &mut [f32; LANES], v| store_f32(x, v),
         add: |factor, v, sum| _mm256_fmadd_ps(_mm256_set1_ps(factor), v, sum),
     };
-    products::add::<_, LANES, 2>(a, a_width, b, width, out, &steps);
+    products::multiply::<_, LANES, 2>(product, out, &steps);
 }

@@ -14,10 +14,11 @@ use super::ops::exp;
 use super::vectors::{LANES, largest, load_f16_le, load_f32, load_f32_le, load_i8, store_f32, sum};
 use crate::cpu::attention::{BLOCK, Found, KeysValues, Queries};
 use crate::cpu::generic;
+use crate::cpu::x86_64::products::Product;
 use crate::kv_cache::KvType;
 use crate::quant::{BlockQ8_0, F16, QK, blocks};
 
-pub(in crate::cpu::x86_64) use many::add_products;
+pub(in crate::cpu::x86_64) use many::multiply;
 
 /// Queries that are few.
 const FEW: usize = 8;
@@ -29,19 +30,17 @@ pub(in crate::cpu::x86_64) fn attend(
     scratch: &mut [f32],
     found: &mut Found<'_>,
 ) {
-    attend_by(queries, seen, scratch, found, |a, a_width, b, width, out| {
-        add_products(a, a_width, b, width, out)
-    });
+    attend_by(queries, seen, scratch, found, |product, out| multiply(product, out));
 }
 
-/// As [`attend`], with `add_products` for the products of matrices; it does what [`many::add_products`] does.
+/// As [`attend`], with `multiply` for the products of matrices; it does what [`many::multiply`] does.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(in crate::cpu::x86_64) fn attend_by(
     queries: &Queries<'_>,
     seen: KeysValues<'_>,
     scratch: &mut [f32],
     found: &mut Found<'_>,
-    add_products: impl Fn(&[f32], usize, &[f32], usize, &mut [f32]),
+    multiply: impl Fn(&Product<'_>, &mut [f32]),
 ) {
     // No model has such heads but those of tests.
     if !queries.n_embd_head.is_multiple_of(LANES) {
@@ -51,15 +50,15 @@ pub(in crate::cpu::x86_64) fn attend_by(
     match kv_type {
         KvType::F16 => {
             let (keys, values) = (blocks::<F16>(keys).as_chunks().0, blocks::<F16>(values).as_chunks().0);
-            attend_rows(queries, keys, values, |floats| [load_f16_le(floats)], scratch, found, add_products);
+            attend_rows(queries, keys, values, |floats| [load_f16_le(floats)], scratch, found, multiply);
         }
         KvType::F32 => {
             let (keys, values) = (blocks::<F32>(keys).as_chunks().0, blocks::<F32>(values).as_chunks().0);
-            attend_rows(queries, keys, values, |floats| [load_f32_le(floats)], scratch, found, add_products);
+            attend_rows(queries, keys, values, |floats| [load_f32_le(floats)], scratch, found, multiply);
         }
         KvType::Q8_0 => {
             let (keys, values) = (blocks(keys), blocks(values));
-            attend_rows(queries, keys, values, |block| widen_q8_0(block), scratch, found, add_products);
+            attend_rows(queries, keys, values, |block| widen_q8_0(block), scratch, found, multiply);
         }
     }
 }
@@ -73,7 +72,7 @@ fn attend_rows<C, const PER: usize>(
     load: impl Fn(&C) -> [__m256; PER],
     scratch: &mut [f32],
     found: &mut Found<'_>,
-    add_products: impl Fn(&[f32], usize, &[f32], usize, &mut [f32]),
+    multiply: impl Fn(&Product<'_>, &mut [f32]),
 ) {
     let n_embd_head = queries.n_embd_head;
     let width = n_embd_head / (PER * LANES);
@@ -91,8 +90,15 @@ fn attend_rows<C, const PER: usize>(
             few::multiply_keys(vectors(q), keys, width, &load, scores.as_chunks_mut().0);
         } else {
             many::transpose(keys, width, &load, keys_scratch);
-            scores.fill(0.0);
-            add_products(q, n_embd_head, keys_scratch, BLOCK, scores);
+            let keys = Product {
+                a: q,
+                a_width: n_embd_head,
+                b: keys_scratch,
+                b_width: BLOCK,
+                n_columns: n,
+                adds: false,
+            };
+            multiply(&keys, scores);
         }
         for (i, scores) in (first..).zip(scores.as_chunks_mut().0) {
             let n_seen = queries.n_seen_of(i, start, n);
@@ -109,7 +115,15 @@ fn attend_rows<C, const PER: usize>(
         } else {
             let values_scratch = &mut values_scratch[..n * n_embd_head];
             many::widen(values, &load, values_scratch);
-            add_products(scores, BLOCK, values_scratch, n_embd_head, sums);
+            let values = Product {
+                a: scores,
+                a_width: BLOCK,
+                b: values_scratch,
+                b_width: n_embd_head,
+                n_columns: n_embd_head,
+                adds: true,
+            };
+            multiply(&values, sums);
         }
     }
 }

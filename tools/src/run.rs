@@ -14,6 +14,7 @@ use crate::accel;
 use crate::image::Image;
 use crate::initrd::Initrd;
 use crate::limine::Limine;
+use crate::output::written;
 use crate::qemu::{Accelerator, Boot, Console, Failure, Machine, Medium, Ovmf};
 
 /// What the shell shows when it waits for the first line: of the conversation, or, with several models, of the menu.
@@ -248,7 +249,7 @@ fn show(from_guest: &mut dyn Read, prompt_seen: mpsc::Sender<()>) -> Result<()> 
             }
         }
         let mut stdout = io::stdout().lock();
-        stdout.write_all(&buffer[..n]).and_then(|()| stdout.flush()).context("stdout")?;
+        written(stdout.write_all(&buffer[..n]).and_then(|()| stdout.flush()))?;
     }
 }
 

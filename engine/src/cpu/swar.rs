@@ -7,7 +7,9 @@
 //!   on, and what would lie above does not exist. Nibbles go four to a register, bytes two;
 //! - scales are binary16, hence whole multiples of 2^-24: `d * sum(q * x) + m * sum(x)` is exact in 64 bits;
 //! - so is its product with the scale of its activations in 128, a multiple of 2^-32 of the largest. The lowest 24 bits are cut off,
-//!   so that the sum over the blocks takes 64: a load or store costs ten times an addition, too.
+//!   so that the sum over the blocks takes 64: a load or store costs ten times an addition, too;
+//! - nothing is looked up in a table: its page and another that is in use may have one place in QEMU's direct-mapped TLB, and
+//!   each access then costs a hundred additions.
 //!
 //! Only the finished sum becomes a float. The results are those of [`super::generic`] but for its rounding errors.
 
@@ -215,25 +217,14 @@ fn scaled<const FACTORS: usize>(sum: i64, x: &Spread<FACTORS>) -> i128 {
 /// out as numbers.)
 #[inline(always)]
 fn fixed_point(number: F16) -> i64 {
-    let bits = u16::from_le_bytes(number.0);
-    let [leading, unit] = FIXED_POINTS[usize::from(bits >> 10)];
-    leading + i64::from(bits & 0x3ff) * unit
+    let bits = i64::from(u16::from_le_bytes(number.0));
+    let (exponent, fraction) = (bits >> 10 & 0x1f, bits & 0x3ff);
+    // Numbers with an exponent have a leading one before their fraction.
+    let leading = i64::from(exponent != 0);
+    let magnitude = (leading << 10 | fraction) << (exponent - leading);
+    let sign = -(bits >> 15);
+    (magnitude ^ sign) - sign
 }
-
-/// For each sign and exponent of a binary16, what the number is without its fraction, and what a unit of that is worth.
-const FIXED_POINTS: [[i64; 2]; 64] = {
-    let mut numbers = [[0; 2]; 64];
-    let mut i = 0;
-    while i < numbers.len() {
-        let (sign, exponent) = (1 - 2 * (i as i64 >> 5), i as i64 & 0x1f);
-        // Numbers with an exponent have a leading one before their fraction.
-        let leading = (exponent != 0) as i64;
-        let unit = sign << (exponent - leading);
-        numbers[i] = [(leading << 10) * unit, unit];
-        i += 1;
-    }
-    numbers
-};
 
 /// Return the number in units of 2^-47, cut off below them and above 2^16. (No model has such scales; nor infinities and NaN,
 /// which come out as numbers.)
@@ -332,4 +323,20 @@ fn dots_words(words: [u64; 4], x: &Spread<16>) -> [i64; 2] {
         // As for nibbles: the upper field is at most 16 * 255 * 127, and the lower one rounds off.
         products.wrapping_add(1 << 31) >> 32
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_binary16_is_a_whole_number_of_units() {
+        for bits in 0..=u16::MAX {
+            let number = half::f16::from_bits(bits);
+            if number.is_finite() {
+                let expected = number.to_f64() * f64::from(1 << 24);
+                assert_eq!(fixed_point(F16(bits.to_le_bytes())) as f64, expected, "{number}");
+            }
+        }
+    }
 }

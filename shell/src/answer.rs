@@ -7,22 +7,21 @@ use alloc::vec::Vec;
 use crate::console::Console;
 use crate::shelf::Shelf;
 use crate::start::Candidate;
-use crate::{Machine, ModelFile, Options, ScreenSize, Terminal, loading};
+use crate::{Machine, ModelFile, Options, ScreenSize, Terminal};
 
-/// Show what the one model in `files` answers to the prompt of `options`, and nothing else.
+/// Show what the one model in `files`, whose weights stay in the order that they have, answers to the prompt of `options`, and nothing
+/// else.
 ///
 /// # Errors
 /// A sentence, when there is not one model, when it cannot be run as `options` ask for it, or when the answer breaks off.
 pub fn answer(
     terminal: &mut dyn Terminal,
     machine: &Machine,
-    files: &mut [ModelFile],
+    files: &[ModelFile<'_>],
     options: &Options,
 ) -> Result<(), String> {
     let mut nobody = Nobody;
     let mut quiet = Console::new(&mut nobody);
-    let all: Vec<_> = (0..files.len()).collect();
-    loading::interleave(&mut quiet, machine, files, &all);
     let shelf = Shelf::open(files, &[], &[]);
     let without_settings = Options { settings: Vec::new(), ..options.clone() };
     only(&shelf)?.start(&mut quiet, machine, &shelf, Vec::new(), &without_settings, |_, chat| {

@@ -462,10 +462,10 @@ fn one_answer_is_shown_alone_and_what_goes_wrong_is_no_part_of_it() {
         let mut script = Script::piped("");
         let mut copies: Vec<_> = files.iter().map(|(_, bytes)| bytes.to_vec()).collect();
         let named = files.iter().zip(&mut copies);
-        let mut files: Vec<_> =
+        let files: Vec<_> =
             named.map(|((name, _), bytes)| ModelFile { name, bytes, may_change: true }).collect();
         let outcome = on_machine_with(free_memory, Host::Program, |machine| {
-            answer(&mut script, machine, &mut files, options)
+            answer(&mut script, machine, &files, options)
         });
         (script.output().to_string(), outcome)
     };

@@ -46,7 +46,7 @@ pub fn run(args: GenerateArgs) -> Result<()> {
     let kernels = Kernels::detect();
     let host = ThisHost::new(kernels);
     let mut files = ModelFiles::load(&args.model, &host.workers, kernels)?;
-    let answered = shell::answer(&mut Stdout::default(), &host.machine(), &mut files.for_shell(), &options);
+    let answered = shell::answer(&mut Stdout::default(), &host.machine(), &files.for_shell(), &options);
     answered.map_err(|reason| anyhow!("{}: {reason}", args.model.display()))
 }
 

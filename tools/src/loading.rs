@@ -51,11 +51,11 @@ fn bring<P: AsRef<Path>>(paths: &[P], how: impl Fn(&File, usize, bool) -> Result
     }
     let all_bytes: u64 = files.iter().map(|(.., n_bytes)| n_bytes).sum();
     let may_change = meminfo_bytes("MemAvailable:").is_some_and(|free_bytes| all_bytes <= free_bytes / 2);
-    let bring = |(path, file, n_bytes): (&Path, File, u64)| {
-        let brought = how(&file, n_bytes as usize, may_change);
-        brought.with_context(|| format!("cannot read the model {}", path.display()))
+    let contents = |(path, file, n_bytes): (&Path, File, u64)| {
+        let contents = how(&file, n_bytes as usize, may_change);
+        contents.with_context(|| format!("cannot read the model {}", path.display()))
     };
-    Ok(Loaded { files: files.into_iter().map(bring).collect::<Result<_>>()?, may_change })
+    Ok(Loaded { files: files.into_iter().map(contents).collect::<Result<_>>()?, may_change })
 }
 
 /// How much of a file a core reads at once: a large page.

@@ -81,7 +81,7 @@ impl<'a> Vocabulary<'a> {
         let [bos, eos, eot, eom] = [id("bos")?, id("eos")?, id("eot")?, id("eom")?];
         let mut end: Vec<Token> = Vec::new();
         for (token, (piece, kind)) in (0..).zip(pieces.iter().zip(&mut kinds)) {
-            let ends = piece.starts_with('<') && END_OF_GENERATION.contains(piece);
+            let ends = END_OF_GENERATION.contains(piece);
             if ends {
                 // Some files take it for text; a person who types it must not end their own turn.
                 *kind = Kind::Control;

@@ -7,7 +7,6 @@
 pub(crate) mod attention;
 mod generic;
 mod processor;
-mod swar;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -206,7 +205,8 @@ impl Kernels {
     pub fn of(isa: Isa) -> Option<&'static Self> {
         match isa {
             Isa::Generic => Some(&generic::KERNELS),
-            Isa::GenericEmulated => Some(const { &Self::emulated(generic::KERNELS, Isa::GenericEmulated) }),
+            #[cfg(target_arch = "x86_64")]
+            Isa::GenericEmulated => Some(const { &x86_64::emulated(generic::KERNELS, Isa::GenericEmulated) }),
             #[cfg(target_arch = "x86_64")]
             Isa::Sse41 => x86_64::has_sse41().then_some(&x86_64::SSE41),
             #[cfg(target_arch = "x86_64")]
@@ -219,22 +219,10 @@ impl Kernels {
             Isa::Avx512Bf16 => x86_64::has_avx512_bf16().then_some(&x86_64::AVX512_BF16),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2Emulated => {
-                x86_64::has_avx2().then_some(const { &Self::emulated(x86_64::AVX2, Isa::Avx2Emulated) })
+                x86_64::has_avx2().then_some(const { &x86_64::emulated(x86_64::AVX2, Isa::Avx2Emulated) })
             }
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Sse41 | Isa::Avx2 | Isa::AvxVnni | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Avx2Emulated => None,
-        }
-    }
-
-    /// Return `kernels` with the products that suit an emulated processor.
-    const fn emulated(kernels: Self, isa: Isa) -> Self {
-        Self {
-            isa,
-            mul_mat: swar::mul_mat,
-            mul_mat_groups: swar::mul_mat_groups,
-            interleaves: |_| false,
-            mul_mat_interleaved: generic::mul_mat_interleaved,
-            ..kernels
+            _ => None,
         }
     }
 

@@ -4,6 +4,7 @@ mod avx2;
 mod avx512;
 mod avx_vnni;
 mod buffer;
+mod emulated;
 mod fetch;
 mod multiply_add;
 mod products;
@@ -16,6 +17,7 @@ use core::arch::x86_64::_xgetbv;
 use raw_cpuid::Hypervisor;
 
 use super::{Isa, Kernels, Numbers, Tiling, generic};
+pub(super) use emulated::emulated;
 use woven_floats::PAIR;
 
 /// XCR0 bits 1 and 2: the state of XMM and YMM registers is kept (Intel SDM volume 1, 13.3).

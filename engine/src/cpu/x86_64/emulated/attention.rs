@@ -22,7 +22,7 @@ const N_PAIRS: usize = 32;
 const FRACTION_BITS: i32 = 23;
 
 /// As [`crate::cpu::Kernels::attend`].
-pub(in crate::cpu) fn attend(
+pub(super) fn attend(
     queries: &Queries<'_>,
     seen: KeysValues<'_>,
     scratch: &mut [f32],

@@ -51,13 +51,7 @@ struct Spread {
 
 /// As [`crate::cpu::Kernels::mul_mat`]; weights that are floats go to the portable loops, which vectors of floats are no faster
 /// than.
-pub(in crate::cpu) fn mul_mat(
-    kind: TensorType,
-    w: &[u8],
-    x: Activations<'_>,
-    n_in: usize,
-    out: &mut [&mut [f32]],
-) {
+pub(super) fn mul_mat(kind: TensorType, w: &[u8], x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
     match kind {
         TensorType::F32 | TensorType::F16 | TensorType::BF16 => generic::mul_mat(kind, w, x, n_in, out),
         TensorType::Q4_0 => mul_mat_of(w, x, n_in, out, HeldSpread::new, |w: &BlockQ4_0, x| {
@@ -82,7 +76,7 @@ pub(in crate::cpu) fn mul_mat(
 }
 
 /// As [`crate::cpu::Kernels::mul_mat_groups`].
-pub(in crate::cpu) fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
+pub(super) fn mul_mat_groups(w: Groups<'_>, x: Activations<'_>, n_in: usize, out: &mut [&mut [f32]]) {
     let n_blocks = n_in / QK;
     let bytes = |row, blocks: Range<usize>| {
         w.quants()[row * n_blocks + blocks.start..row * n_blocks + blocks.end].as_bytes()
@@ -227,8 +221,8 @@ fn mul_mat_columns<'a, B, I: Iterator<Item = B>, H, const N: usize>(
                     let x = hold(x);
                     align();
                     for (w, sum) in column(rows.clone(), block).zip(&mut sums) {
-                        // What does not fit, no model has: its scales would be hundreds.
                         let product = dot(w, &x);
+                        // What does not fit, no model has: its scales would be hundreds.
                         *sum = sum.wrapping_add(product);
                     }
                 }

@@ -5,7 +5,7 @@ use super::numbers::Float;
 use crate::quant::{BlockQ8_1, QK};
 
 /// As [`crate::cpu::Kernels::quantize_q8_1`]: to the nearest, of two as near to the even one.
-pub(in crate::cpu) fn quantize_q8_1(x: &[f32], n_sharing: usize, out: &mut [BlockQ8_1]) {
+pub(super) fn quantize_q8_1(x: &[f32], n_sharing: usize, out: &mut [BlockQ8_1]) {
     for (x, out) in x.chunks_exact(n_sharing).zip(out.chunks_exact_mut(n_sharing / QK)) {
         // Without their signs, floats are in the order of their bits.
         let largest = x.iter().fold(0, |largest, x| (x.to_bits() & 0x7fff_ffff).max(largest));

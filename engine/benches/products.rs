@@ -41,9 +41,11 @@ fn products(criterion: &mut Criterion) {
                     let floats = vec![0.5; n_tokens * N_IN];
                     let mut quants = vec![BlockQ8_1::default(); n_tokens * N_IN / QK];
                     kernels.quantize_q8_1(&floats, kind.n_sharing(), &mut quants);
-                    let numbers = Numbers::of(kind);
-                    let tiling = kernels.tiling(numbers);
-                    let mut words = vec![0; tiling.map_or(0, |tiling| tiling.len(n_tokens, N_IN))];
+                    let tiling = kernels.tiling(Numbers::of(kind), N_IN);
+                    let (numbers, n_words) = tiling.map_or_else(Default::default, |(numbers, tiling)| {
+                        (numbers, tiling.len(n_tokens, N_IN))
+                    });
+                    let mut words = vec![0; n_words];
                     if tiling.is_some() {
                         kernels.tile(numbers, &floats, N_IN, &mut words);
                     }

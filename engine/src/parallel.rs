@@ -181,7 +181,7 @@ impl Cores<'_> {
         }
         // Tiles for 32-bit floats suit all others.
         let numbers = matrices.iter().filter_map(Matrix::numbers_in_tiles).min();
-        let tiling = numbers.and_then(|numbers| Some((numbers, self.kernels.tiling(numbers)?)));
+        let tiling = numbers.and_then(|numbers| self.kernels.tiling(numbers, n_in));
         if let Some((numbers, tiling)) = tiling.filter(|_| n_tokens > FEW_TOKENS) {
             let words = &mut forms.tiles[..tiling.len(n_tokens, n_in)];
             self.for_each_row(words, tiling.tile_len(n_in), &|tiles, words| {

@@ -127,7 +127,7 @@ pub enum Numbers {
     /// 32-bit floats, to which other floats are widened.
     #[default]
     Floats,
-    /// Floats of 16 bits, as many tokens meet them: widened, or as the BF16 that they are rounded to.
+    /// Floats of 16 bits, as many tokens meet them: widened, or rounded to BF16 or to whole numbers with a scale.
     Halves,
     /// Bytes, in which quantized weights meet activations.
     Bytes,
@@ -147,13 +147,15 @@ impl Numbers {
     }
 }
 
-/// How the activations of many tokens lie side by side for interleaved floats: `(n_tiles, n_in / n_columns, n_tokens)` words.
+/// How the activations of many tokens lie for interleaved floats, those of some side by side: `(n_tiles, n_in / n_columns, n_tokens, n_words)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiling {
     /// Tokens of a tile, at most [`MAX_TILE_TOKENS`].
     pub n_tokens: usize,
-    /// Columns in a word.
+    /// Columns that a token takes [`Self::n_words`] for.
     pub n_columns: usize,
+    /// Words that they take.
+    pub n_words: usize,
 }
 
 /// The most tokens that a tile of any instruction set has.
@@ -162,7 +164,7 @@ pub(crate) const MAX_TILE_TOKENS: usize = 8;
 impl Tiling {
     /// Return how many words a tile has.
     pub fn tile_len(self, n_in: usize) -> usize {
-        n_in / self.n_columns * self.n_tokens
+        n_in / self.n_columns * self.n_words * self.n_tokens
     }
 
     /// Return how many words `n_tokens` take.
@@ -263,14 +265,18 @@ impl Kernels {
         (self.interleaves)(kind)
     }
 
-    /// Return how many tokens meet interleaved floats: `None` where they do as rows of floats.
-    pub fn tiling(&self, numbers: Numbers) -> Option<Tiling> {
-        (self.tiling)(numbers)
+    /// Return in which tiles many tokens meet interleaved rows of `n_in` floats that multiply `numbers`: those for them, or for 32-bit
+    /// floats where the rows are not whole words; `None` where they meet as rows of floats.
+    pub fn tiling(&self, numbers: Numbers, n_in: usize) -> Option<(Numbers, Tiling)> {
+        [numbers, Numbers::Floats].into_iter().find_map(|numbers| {
+            let tiling = (self.tiling)(numbers)?;
+            n_in.is_multiple_of(tiling.n_columns).then_some((numbers, tiling))
+        })
     }
 
     /// Write the activations `x (n_tokens, n_in)` in tiles to `out`, as [`Self::tiling`] says.
     pub fn tile(&self, numbers: Numbers, x: &[f32], n_in: usize, out: &mut [u32]) {
-        let tiling = self.tiling(numbers).expect("asked for where there are tiles");
+        let tiling = (self.tiling)(numbers).expect("asked for where there are tiles");
         assert!(x.len().is_multiple_of(n_in) && n_in.is_multiple_of(tiling.n_columns));
         assert_eq!(out.len(), tiling.len(x.len() / n_in, n_in));
         (self.tile)(numbers, x, n_in, out);
@@ -296,7 +302,8 @@ impl Kernels {
         if !kind.is_quantized() && out.len() > FEW_TOKENS {
             let Tiles { numbers, words } = x.tiles;
             assert!(numbers <= Numbers::of(kind));
-            assert_eq!(words.len(), self.tiling(numbers).map_or(0, |tiling| tiling.len(out.len(), n_in)));
+            let tiling = (self.tiling)(numbers);
+            assert_eq!(words.len(), tiling.map_or(0, |tiling| tiling.len(out.len(), n_in)));
         }
         // Rows behind the last whole group are not interleaved.
         let n_woven = n_out / ROWS * ROWS;

@@ -25,6 +25,27 @@ fn as_bf16(kind: TensorType, w: &[u8], x: &[f32]) -> (Vec<u8>, Vec<f32>) {
     (w.collect(), x.iter().map(|&x| round(x)).collect())
 }
 
+/// Return by how much the products of `w (n_rows, n_in)` with `x (n_tokens, n_in)` change where every factor does by one step of the fixed point
+/// that it may be rounded to: of 64 side by side, their norm is 32763 steps. `None` where the weights never have that form.
+fn steps_of_fixed_point(kind: TensorType, w: &[u8], x: &[f32], n_in: usize) -> Option<Vec<f64>> {
+    matches!(kind, TensorType::F16 | TensorType::BF16).then_some(())?;
+    let mut values = alloc::vec![0.0; w.len() / kind.block_bytes()];
+    kind.dequantize(w, &mut values);
+    // Of each block: a step, and the sum of what a step of the other factor is multiplied by.
+    let sums = |block: &[f32]| {
+        let sizes = block.iter().map(|value| f64::from(value.abs()));
+        (sizes.clone().map(|size| size * size).sum::<f64>().sqrt() / 32763.0, sizes.sum::<f64>())
+    };
+    let sums_of = |x: &[f32]| x.chunks(64).map(sums).collect::<Vec<_>>();
+    let rows: Vec<_> = values.chunks(n_in).map(sums_of).collect();
+    let mut steps = Vec::new();
+    for x in x.chunks(n_in).map(sums_of) {
+        let step = |((w_step, w), (x_step, x)): (&(f64, f64), &(f64, f64))| w_step * x + x_step * w;
+        steps.extend(rows.iter().map(|w| w.iter().zip(&x).map(step).sum::<f64>()));
+    }
+    Some(steps)
+}
+
 /// Return the faster tables, saying which are left out.
 fn faster() -> Vec<&'static Kernels> {
     let mut tables = Vec::new();
@@ -109,13 +130,12 @@ fn push_activations(kind: TensorType, rng: &mut Pcg32, len: usize, out: &mut (Ve
 /// Return what `kernels` make of the activations of many tokens for interleaved weights of `kind`, for which they have tiles: numbers and
 /// words.
 fn tiles(kernels: &Kernels, kind: TensorType, x: Activations<'_>, n_in: usize) -> (Numbers, Vec<u32>) {
-    let (numbers, n_tokens) = (Numbers::of(kind), x.floats.len() / n_in);
+    let n_tokens = x.floats.len() / n_in;
     let has_tiles = !kind.is_quantized() && n_tokens > FEW_TOKENS;
-    let tiling = kernels.tiling(numbers).filter(|_| has_tiles);
-    let mut words = alloc::vec![0xdead_beef; tiling.map_or(0, |tiling| tiling.len(n_tokens, n_in))];
-    if tiling.is_some() {
-        kernels.tile(numbers, x.floats, n_in, &mut words);
-    }
+    let tiling = kernels.tiling(Numbers::of(kind), n_in).filter(|_| has_tiles);
+    let Some((numbers, tiling)) = tiling else { return Default::default() };
+    let mut words = alloc::vec![0xdead_beef; tiling.len(n_tokens, n_in)];
+    kernels.tile(numbers, x.floats, n_in, &mut words);
     (numbers, words)
 }
 
@@ -299,6 +319,8 @@ fn products_of_interleaved_rows_agree_with_those_of_rows() {
             (TensorType::F32, 83),
             (TensorType::F16, 86),
             (TensorType::BF16, 86),
+            (TensorType::F16, 8 * QK),
+            (TensorType::BF16, 8 * QK),
             (TensorType::Q4_1, 8 * QK),
             (TensorType::Q8_0, 8 * QK),
         ];
@@ -319,6 +341,7 @@ fn products_of_interleaved_rows_agree_with_those_of_rows() {
                 let (w, floats) = as_bf16(kind, &w, x.floats);
                 defined(TensorType::F32, &w, Activations { floats: &floats, ..Activations::default() }, n_in)
             });
+            let in_fixed_point = steps_of_fixed_point(kind, &w, x.floats, n_in);
             let group_bytes = ROWS * (w.len() / n_rows);
             for group in w.chunks_exact_mut(group_bytes) {
                 interleave(kind, group, &mut alloc::vec![0; group_bytes]);
@@ -332,15 +355,17 @@ fn products_of_interleaved_rows_agree_with_those_of_rows() {
                     let out = &mut self::rows(&mut found, rows.len());
                     kernels.mul_mat_interleaved(kind, &w, x, n_in, rows.clone(), out);
                     // Rows behind the last group are not interleaved; each token meets them, and those before them, by itself.
-                    let rounds = kernels.isa() == Isa::Avx512Bf16
-                        && n_tokens > FEW_TOKENS
-                        && rows.end <= n_rows / ROWS * ROWS;
-                    let expected = in_bf16.as_ref().filter(|_| rounds).unwrap_or(&exact);
+                    let rounds = n_tokens > FEW_TOKENS && rows.end <= n_rows / ROWS * ROWS;
+                    let tiling = kernels.tiling(Numbers::of(kind), n_in).filter(|_| rounds);
+                    let n_columns = tiling.map(|(_, tiling)| tiling.n_columns);
+                    let expected = in_bf16.as_ref().filter(|_| n_columns == Some(2)).unwrap_or(&exact);
+                    let steps = in_fixed_point.as_ref().filter(|_| n_columns == Some(64));
                     for (i, found) in found.iter().enumerate() {
                         let (token, row) = (i / rows.len(), rows.start + i % rows.len());
                         let (expected, size) = expected[token * n_rows + row];
+                        let half_steps = steps.map_or(0.0, |steps| steps[token * n_rows + row] / 2.0);
                         assert!(
-                            (f64::from(*found) - expected).abs() <= ROUNDED * size,
+                            (f64::from(*found) - expected).abs() <= half_steps + ROUNDED * size,
                             "{kind} on {}: row {row} of {n_rows}, {n_in} wide, token {token} is {found}, \
                              expected {expected}",
                             kernels.isa()
@@ -377,6 +402,42 @@ fn extreme_weights_and_activations_do_not_overflow_when_interleaved() {
                 for (found, (expected, size)) in found.iter().zip(expected.iter().cycle()) {
                     let difference = (f64::from(*found) - expected).abs();
                     assert!(difference <= ROUNDED * size, "{kind}, {byte:#x}: {found}, expected {expected}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_halves_do_not_overflow_among_many_tokens() {
+    let n_in = 2 * QK_K;
+    for (kind, weight) in [(TensorType::F16, 65504.0_f32), (TensorType::BF16, -1e15)] {
+        // All alike; one that has the norm of its block alone; numbers so small that their squares are zeros.
+        for (n_large, activation) in [(n_in, 3e4), (n_in, -3e4), (1, 3e4), (n_in, 1e-25)] {
+            let value = |column: usize| if column < n_large { weight } else { 0.0 };
+            let row = (0..n_in).flat_map(|column| match kind {
+                TensorType::F16 => F16::from_f32(value(column)).0,
+                _ => half::bf16::from_f32(value(column)).to_le_bytes(),
+            });
+            let mut w = row.collect::<Vec<u8>>().repeat(ROWS);
+            let floats =
+                [alloc::vec![activation; n_large], alloc::vec![0.0; n_in - n_large]].concat().repeat(9);
+            let x = Activations { floats: &floats, ..Activations::default() };
+            let expected = defined(kind, &w, x, n_in);
+            interleave(kind, &mut w, &mut alloc::vec![0; ROWS * 2 * n_in]);
+            for kernels in faster() {
+                let (numbers, words) = tiles(kernels, kind, x, n_in);
+                let x = Activations { tiles: Tiles { numbers, words: &words }, ..x };
+                let mut found = alloc::vec![f32::NAN; 9 * ROWS];
+                kernels.mul_mat_interleaved(kind, &w, x, n_in, 0..ROWS, &mut rows(&mut found, ROWS));
+                for (found, (expected, size)) in found.iter().zip(&expected) {
+                    // What is smaller than 1e-18 may count as nothing.
+                    let allowed = 0.01 * size + 1e-18 * f64::from(weight.abs()) * n_in as f64;
+                    assert!(
+                        (f64::from(*found) - expected).abs() <= allowed,
+                        "{kind} on {}: {found}, expected {expected}",
+                        kernels.isa()
+                    );
                 }
             }
         }

@@ -56,7 +56,7 @@ fn unsigned<B: Woven>(
             add_scaled(w, products, x, acc)
         });
     }
-    tiles::mul_mat_blocks(w, x, to, unpack, |w, x| dot::<PARTS, TOKENS>(w, x, 0..8, zeros()));
+    tiles::mul_mat_unpacked(w, x, to, unpack, |w, x| dot::<PARTS, TOKENS>(w, x, 0..8, zeros()));
 }
 
 /// Multiply weights with a sign, `d * q`. They become unsigned by an offset, which the sums begin without.
@@ -78,7 +78,7 @@ fn signed<B: Woven>(
             add_scaled(w, products, x, acc)
         });
     }
-    tiles::mul_mat_blocks(w, x, to, unpack, |w, x| dot::<PARTS, TOKENS>(w, x, 0..8, without_offset(x)));
+    tiles::mul_mat_unpacked(w, x, to, unpack, |w, x| dot::<PARTS, TOKENS>(w, x, 0..8, without_offset(x)));
 }
 
 /// Multiply super-blocks with a scale and an offset for 32 weights.

@@ -1,6 +1,7 @@
 //! Memory for weights that are unpacked once and then meet many tokens.
 
 use core::mem::MaybeUninit;
+use core::ptr;
 
 /// Room for `N` of `T`. It costs nothing until it is filled, and only as much of it as is filled.
 pub(super) struct Buffer<T, const N: usize>([MaybeUninit<T>; N]);
@@ -24,6 +25,22 @@ impl<T: Copy, const N: usize> Buffer<T, N> {
             }
         }
         // SAFETY: these are whole chunks of `S`, so that each of them has just been written.
+        unsafe { places.assume_init_ref() }
+    }
+
+    /// As [`Self::fill`], of one each; `unpack(i, place)` writes it there, where it would be copied if it were returned.
+    #[inline(always)]
+    pub(super) fn fill_in_place(
+        &mut self,
+        n: usize,
+        unpack: impl Fn(usize, &mut MaybeUninit<T>) -> &mut T,
+    ) -> &[T] {
+        let places = &mut self.0[..n];
+        for (i, place) in places.iter_mut().enumerate() {
+            let address = place.as_ptr();
+            assert!(ptr::eq(unpack(i, place), address));
+        }
+        // SAFETY: to each of them there was a reference, so that each has been written.
         unsafe { places.assume_init_ref() }
     }
 }

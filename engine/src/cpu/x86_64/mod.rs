@@ -123,8 +123,17 @@ pub(super) const AVX2: Kernels = Kernels {
     mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
         avx2::mul_mat_interleaved(kind, w, x, n_in, rows, out)
     },
-    tiling: |_| Some(Tiling { n_tokens: avx2::TILE_TOKENS, n_columns: 1 }),
-    tile: |_, x, n_in, out| woven_floats::tile::<{ avx2::TILE_TOKENS }>(x, n_in, out),
+    tiling: |numbers| match numbers {
+        Numbers::Halves => {
+            Some(Tiling { n_tokens: 1, n_columns: avx2::BLOCK_COLUMNS, n_words: avx2::BLOCK_WORDS })
+        }
+        _ => Some(Tiling { n_tokens: avx2::TILE_TOKENS, n_columns: 1, n_words: 1 }),
+    },
+    tile: |numbers, x, n_in, out| match numbers {
+        // SAFETY: as above.
+        Numbers::Halves => unsafe { avx2::tile_in_fixed_point(x, out) },
+        _ => woven_floats::tile::<{ avx2::TILE_TOKENS }>(x, n_in, out),
+    },
     // SAFETY: as above.
     mul_mat_groups: |w, x, n_in, out| unsafe { avx2::mul_mat_groups(w, x, n_in, out) },
     // SAFETY: as above.
@@ -163,7 +172,7 @@ pub(super) const AVX512: Kernels = Kernels {
     mul_mat_interleaved: |kind, w, x, n_in, rows, out| unsafe {
         avx512::mul_mat_interleaved(kind, w, x, n_in, rows, out)
     },
-    tiling: |_| Some(Tiling { n_tokens: avx512::TILE_TOKENS, n_columns: 1 }),
+    tiling: |_| Some(Tiling { n_tokens: avx512::TILE_TOKENS, n_columns: 1, n_words: 1 }),
     tile: |_, x, n_in, out| woven_floats::tile::<{ avx512::TILE_TOKENS }>(x, n_in, out),
     // SAFETY: as above.
     attend: |queries, seen, scratch, found| unsafe { avx512::attend(queries, seen, scratch, found) },
@@ -180,7 +189,7 @@ pub(super) const AVX512_BF16: Kernels = Kernels {
         avx512::mul_mat_interleaved_in_bf16(kind, w, x, n_in, rows, out)
     },
     tiling: |numbers| match numbers {
-        Numbers::Halves => Some(Tiling { n_tokens: avx512::BF16_TILE_TOKENS, n_columns: PAIR }),
+        Numbers::Halves => Some(Tiling { n_tokens: avx512::BF16_TILE_TOKENS, n_columns: PAIR, n_words: 1 }),
         _ => (AVX512.tiling)(numbers),
     },
     tile: |numbers, x, n_in, out| match numbers {

@@ -24,11 +24,11 @@ pub(super) fn bytes_sse41(n_rounds: usize) -> usize {
     n_rounds * N_SUMS * 16
 }
 
-/// As [`crate::cpu::Kernels::multiply_add`]: VFMADD, and VPMADDUBSW as in [`bytes_sse41`].
+/// As [`crate::cpu::Kernels::multiply_add`]: VFMADD; VPMADDWD and the sum of its pairs; and VPMADDUBSW as in [`bytes_sse41`].
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn avx2(numbers: Numbers, n_rounds: usize) -> usize {
     match numbers {
-        Numbers::Floats | Numbers::Halves => {
+        Numbers::Floats => {
             let [a, b] = black_box([_mm256_set1_ps(0.5), _mm256_set1_ps(1.0)]);
             let mut sums = black_box([b; N_SUMS]);
             for _ in 0..n_rounds {
@@ -38,6 +38,17 @@ pub(super) fn avx2(numbers: Numbers, n_rounds: usize) -> usize {
             }
             black_box(sums);
             n_rounds * N_SUMS * 8
+        }
+        Numbers::Halves => {
+            let x = black_box(_mm256_set1_epi16(1));
+            let mut sums = black_box([x; N_SUMS]);
+            for _ in 0..n_rounds {
+                for sum in &mut sums {
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*sum, x));
+                }
+            }
+            black_box(sums);
+            n_rounds * N_SUMS * 16
         }
         Numbers::Bytes => {
             let x = black_box(_mm256_set1_epi8(1));

@@ -6,12 +6,14 @@ use core::ops::Range;
 
 use super::super::fetch;
 use super::super::woven::{self, Destination, Woven};
+use super::interleaved_floats;
 use super::interleaved_super_blocks::{mul_mat_q4_k, mul_mat_q5_k, mul_mat_q6_k};
+use super::tiles::{self, PARTS, TOKENS};
 use super::unpack::{
-    Unpacked, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q5_0, unpack_q5_1, unpack_q8_0,
+    Signed, Unpacked, unpack_iq4_nl, unpack_q4_0, unpack_q4_1, unpack_q5_0, unpack_q5_1, unpack_q8_0,
+    with_sizes,
 };
 use super::vectors::to_array;
-use super::{interleaved_floats, tiles};
 use crate::cpu::generic;
 use crate::quant::{Activations, BlockQ8_1, TensorType};
 
@@ -58,10 +60,12 @@ fn signed<B: Woven>(
     to: Destination<'_, '_>,
     unpack: impl Fn(&B, usize) -> Unpacked,
 ) {
-    match to.out.len() < tiles::TOKENS {
-        true => multiply_few(w, x, to, unpack, |w, x, acc| add_signed(w, x, acc)),
-        false => tiles::mul_mat_blocks(w, x, to, unpack, |w, x| tiles::dot_signed(w, x)),
+    if to.out.len() < TOKENS {
+        return multiply_few(w, x, to, unpack, |w, x, acc| add_signed(w, x, acc));
     }
+    let unpack = |w: &B, part| with_sizes(unpack(w, part));
+    let dot = |w: [&Signed; PARTS], x: [&_; TOKENS]| tiles::dot_signed(w, x);
+    tiles::mul_mat_blocks(w, x, to, unpack, dot, |w, products, x, acc| add_times(w.d, products, x, acc));
 }
 
 /// Multiply weights `d * q + m` of up to four bits.
@@ -73,9 +77,9 @@ fn of_4_bits<B: Woven>(
     to: Destination<'_, '_>,
     unpack: impl Fn(&B, usize) -> Unpacked,
 ) {
-    match to.out.len() < tiles::TOKENS {
+    match to.out.len() < TOKENS {
         true => multiply_few(w, x, to, unpack, |w, x, acc| add_4_bits(w, x, acc)),
-        false => tiles::mul_mat_blocks(w, x, to, unpack, |w, x| tiles::dot_4_bits(w, x)),
+        false => tiles::mul_mat_unpacked(w, x, to, unpack, |w, x| tiles::dot_4_bits(w, x)),
     }
 }
 
@@ -88,9 +92,9 @@ fn of_5_bits<B: Woven>(
     to: Destination<'_, '_>,
     unpack: impl Fn(&B, usize) -> Unpacked,
 ) {
-    match to.out.len() < tiles::TOKENS {
+    match to.out.len() < TOKENS {
         true => multiply_few(w, x, to, unpack, |w, x, acc| add_5_bits(w, x, acc)),
-        false => tiles::mul_mat_blocks(w, x, to, unpack, |w, x| tiles::dot_5_bits(w, x)),
+        false => tiles::mul_mat_unpacked(w, x, to, unpack, |w, x| tiles::dot_5_bits(w, x)),
     }
 }
 
@@ -140,8 +144,7 @@ fn add_signed(w: &Unpacked, x: &BlockQ8_1, acc: __m256) -> __m256 {
         array::from_fn(|i| _mm256_madd_epi16(signed_pairs(w.q[i], four(x, i)), ones));
     let first = _mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_add_epi32(c, d));
     let second = _mm256_add_epi32(_mm256_add_epi32(e, f), _mm256_add_epi32(g, h));
-    let products = _mm256_cvtepi32_ps(_mm256_add_epi32(first, second));
-    _mm256_fmadd_ps(products, _mm256_mul_ps(w.d, _mm256_set1_ps(x.d)), acc)
+    add_times(w.d, _mm256_add_epi32(first, second), x, acc)
 }
 
 /// Return `acc + products * d * x.d + m * x.s`.
@@ -153,9 +156,14 @@ pub(in crate::cpu::x86_64) fn add_scaled(
     x: &BlockQ8_1,
     acc: __m256,
 ) -> __m256 {
-    let products = _mm256_cvtepi32_ps(products);
-    let acc = _mm256_fmadd_ps(products, _mm256_mul_ps(w.d, _mm256_set1_ps(x.d)), acc);
-    _mm256_fmadd_ps(w.m, _mm256_set1_ps(x.s), acc)
+    _mm256_fmadd_ps(w.m, _mm256_set1_ps(x.s), add_times(w.d, products, x, acc))
+}
+
+/// Return `acc + products * d * x.d`.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn add_times(d: __m256, products: __m256i, x: &BlockQ8_1, acc: __m256) -> __m256 {
+    _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(d, _mm256_set1_ps(x.d)), acc)
 }
 
 /// Return the sums of pairs of products of signed bytes; none of `x` is -128.

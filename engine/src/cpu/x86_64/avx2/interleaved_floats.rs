@@ -8,10 +8,11 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::super::woven::{Destination, Lanes};
 use super::super::woven_floats::{self, PAIR, Steps};
+use super::fixed_point;
 use super::vectors::{
     LANES, load_bf16_le, load_f16_le, load_f32, load_f32_le, load_pair, store_f32, to_array,
 };
-use crate::cpu::FEW_TOKENS;
+use crate::cpu::{FEW_TOKENS, Numbers};
 use crate::quant::{Activations, BF16, F16, ROWS, TensorType};
 
 /// Vectors of a column.
@@ -56,6 +57,9 @@ fn mul_mat_halves<B: FromBytes + Immutable + KnownLayout + Unaligned>(
     to: Destination<'_, '_>,
     load: impl Fn(&[B; LANES]) -> __m256,
 ) {
+    if x.tiles.numbers == Numbers::Halves && to.out.len() > FEW_TOKENS {
+        return fixed_point::mul_mat(w, x.tiles.words, to, load);
+    }
     let load = |w: &Lanes| load_all::<B, { PAIR * VECTORS }>(w, &load);
     if to.out.len() <= FEW_TOKENS {
         let add = |w: &Lanes, x: &[f32; PAIR], sums| add_products(load(w), load_pair(x), sums);

@@ -114,7 +114,13 @@ pub(in crate::cpu::x86_64) fn multiply_many<B: Woven, const S: usize>(
         }
         sums
     };
-    tiles::mul_mat::<_, _, N>(w, x, to, unpack, tile);
+    tiles::mul_mat::<_, _, _, QK, N, { tiles::PANEL }, { tiles::BATCH }>(
+        w,
+        x,
+        to,
+        |w, i, place| place.write(array::from_fn(|part| unpack(w, i, part))),
+        tile,
+    );
 }
 
 /// Return `offsets` and what the offset of the weights, of which only those with one scale have one, takes off.
@@ -168,7 +174,7 @@ fn add_5_bits<const P: usize, const T: usize>(
     x: [&BlockQ8_1; T],
     mut sums: Sums<__m256i, P, T>,
 ) -> Sums<__m256i, P, T> {
-    for half in 0..2 {
+    unrolled!(half in 0 1 => {
         let pairs = pairs(w.map(|w| &w.q), x, 4 * half, 4 * half + 4);
         for token in 0..T {
             for part in 0..P {
@@ -176,7 +182,7 @@ fn add_5_bits<const P: usize, const T: usize>(
                 sums[token][part] = _mm256_add_epi32(sums[token][part], products);
             }
         }
-    }
+    });
     sums
 }
 
@@ -189,7 +195,7 @@ fn add_6_bits<const P: usize, const T: usize>(
     x: [&BlockQ8_1; T],
     mut sums: Sums<__m256i, P, T>,
 ) -> Sums<__m256i, P, T> {
-    for i in 0..4 {
+    unrolled!(i in 0 1 2 3 => {
         for token in 0..T {
             let (first, second) = (four(x[token], 2 * i), four(x[token], 2 * i + 1));
             for part in 0..P {
@@ -199,7 +205,7 @@ fn add_6_bits<const P: usize, const T: usize>(
                 sums[token][part] = in_order(_mm256_add_epi32(sums[token][part], products));
             }
         }
-    }
+    });
     for token in 0..T {
         let x = sums_of_halves(x[token]);
         for part in 0..P {

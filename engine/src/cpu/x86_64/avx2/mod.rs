@@ -6,6 +6,7 @@
 
 mod attention;
 mod blocks;
+mod fixed_point;
 mod floats;
 mod fold;
 pub(super) mod interleaved;
@@ -18,6 +19,7 @@ pub(super) mod unpack;
 mod vectors;
 
 pub(super) use attention::{attend, attend_by, multiply};
+pub(super) use fixed_point::{COLUMNS as BLOCK_COLUMNS, WORDS as BLOCK_WORDS, tile as tile_in_fixed_point};
 pub(super) use interleaved::{interleaves, mul_mat_interleaved};
 pub(super) use interleaved_floats::TOKENS as TILE_TOKENS;
 pub(super) use ops::{gelu, keep, quantize_q8_1, softmax, swiglu};

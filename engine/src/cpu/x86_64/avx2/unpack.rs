@@ -15,6 +15,14 @@ pub(in crate::cpu::x86_64) struct Unpacked {
     pub(in crate::cpu::x86_64) m: __m256,
 }
 
+/// Weights that have a sign, as [`Unpacked`] has them, and their sizes.
+#[derive(Clone, Copy)]
+pub(super) struct Signed {
+    pub(super) q: [__m256i; 8],
+    pub(super) sizes: [__m256i; 8],
+    pub(super) d: __m256,
+}
+
 /// 32 weights of eight rows of a super-block, as [`Unpacked`] has those of a block: with one scale, `d * scale * q - m * offset`; with three,
 /// `d * scale * (q - 32)` with a scale for either half, and -32 times both in the third.
 ///
@@ -26,6 +34,12 @@ pub(in crate::cpu::x86_64) struct UnpackedK<const S: usize> {
     pub(in crate::cpu::x86_64) offset: __m256,
     pub(in crate::cpu::x86_64) d: __m256,
     pub(in crate::cpu::x86_64) m: __m256,
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+pub(super) fn with_sizes(w: Unpacked) -> Signed {
+    Signed { q: w.q, sizes: w.q.map(|q| _mm256_abs_epi8(q)), d: w.d }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

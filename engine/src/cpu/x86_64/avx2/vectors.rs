@@ -96,6 +96,12 @@ pub(super) fn store_i8(out: &mut [i8; QK], v: __m256i) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn store_i16(out: &mut [[i16; 2]; LANES], v: __m256i) {
+    // SAFETY: the array has the 32 bytes that are written, and any alignment will do.
+    unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), v) };
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(in crate::cpu::x86_64) fn to_array(v: __m256) -> [f32; LANES] {
     let mut out = [0.0; LANES];
     // SAFETY: the array has the 32 bytes that are written, and any alignment will do.

@@ -140,13 +140,11 @@ fn multiply_panel<
         let unpacked: [[_; S]; G] = array::from_fn(|j| (steps.unpack)(&blocks_of(group + j)[i]));
         array::from_fn::<_, S, _>(|step| unpacked.map(|steps| steps[step]))
     });
-    // What is unpacked next comes meanwhile, some of it with each tile: of much at once, the processor forgets most.
-    let n_fetched = blocks.len().div_ceil(tokens.len().div_ceil(T));
+    let n_tiles = tokens.len().div_ceil(T);
     for (i, tokens) in tokens.clone().step_by(T).map(|first| first..tokens.end.min(first + T)).enumerate() {
+        // What is unpacked next comes meanwhile, some of it with each tile.
         for next in group + G..group + 2 * G {
-            for block in blocks_of(next).iter().skip(i * n_fetched).take(n_fetched) {
-                fetch::line(block);
-            }
+            fetch::part(blocks_of(next).as_flattened(), i, n_tiles);
         }
         let first = group * ROWS;
         if *start == 0 {

@@ -12,6 +12,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 
 use super::super::woven::{Destination, Lanes, Woven};
 use super::super::woven_floats::PAIR;
+use super::interleaved::add_times;
 use super::tiles::{self, PARTS, Sums, TOKENS, in_order};
 use super::vectors::{LANES, load_f32, store_i16, sum};
 
@@ -172,10 +173,9 @@ fn multiply_tile(w: &[[Unpacked; PARTS]], x: [&[Block]; TOKENS], mut sums: Sums<
             }
         }
         for token in 0..TOKENS {
-            let d = _mm256_set1_ps(x[token].d);
             for part in 0..PARTS {
-                let products = _mm256_cvtepi32_ps(products[token][part]);
-                sums[token][part] = _mm256_fmadd_ps(products, _mm256_mul_ps(w[part].d, d), sums[token][part]);
+                let (d, products) = (w[part].d, products[token][part]);
+                sums[token][part] = add_times(d, products, x[token].d, sums[token][part]);
             }
         }
     }

@@ -65,7 +65,7 @@ fn signed<B: Woven>(
     }
     let unpack = |w: &B, part| with_sizes(unpack(w, part));
     let dot = |w: [&Signed; PARTS], x: [&_; TOKENS]| tiles::dot_signed(w, x);
-    tiles::mul_mat_blocks(w, x, to, unpack, dot, |w, products, x, acc| add_times(w.d, products, x, acc));
+    tiles::mul_mat_blocks(w, x, to, unpack, dot, |w, products, x, acc| add_times(w.d, products, x.d, acc));
 }
 
 /// Multiply weights `d * q + m` of up to four bits.
@@ -144,7 +144,7 @@ fn add_signed(w: &Unpacked, x: &BlockQ8_1, acc: __m256) -> __m256 {
         array::from_fn(|i| _mm256_madd_epi16(signed_pairs(w.q[i], four(x, i)), ones));
     let first = _mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_add_epi32(c, d));
     let second = _mm256_add_epi32(_mm256_add_epi32(e, f), _mm256_add_epi32(g, h));
-    add_times(w.d, _mm256_add_epi32(first, second), x, acc)
+    add_times(w.d, _mm256_add_epi32(first, second), x.d, acc)
 }
 
 /// Return `acc + products * d * x.d + m * x.s`.
@@ -156,14 +156,14 @@ pub(in crate::cpu::x86_64) fn add_scaled(
     x: &BlockQ8_1,
     acc: __m256,
 ) -> __m256 {
-    _mm256_fmadd_ps(w.m, _mm256_set1_ps(x.s), add_times(w.d, products, x, acc))
+    _mm256_fmadd_ps(w.m, _mm256_set1_ps(x.s), add_times(w.d, products, x.d, acc))
 }
 
-/// Return `acc + products * d * x.d`.
+/// Return `acc + products * d * x_d`, with the scales of the weights and of the activations.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn add_times(d: __m256, products: __m256i, x: &BlockQ8_1, acc: __m256) -> __m256 {
-    _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(d, _mm256_set1_ps(x.d)), acc)
+pub(super) fn add_times(d: __m256, products: __m256i, x_d: f32, acc: __m256) -> __m256 {
+    _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(d, _mm256_set1_ps(x_d)), acc)
 }
 
 /// Return the sums of pairs of products of signed bytes; none of `x` is -128.

@@ -7,7 +7,7 @@ use core::array;
 
 use super::super::fetch;
 use super::super::woven::{self, Destination, SuperBlock, SuperBlockQ6, Woven};
-use super::interleaved::{four, sums_of_halves};
+use super::interleaved::{add_times, four, sums_of_halves};
 use super::tiles::{self, PARTS, Sums, TOKENS, in_order, pairs};
 use super::unpack::{UnpackedK, unpack_q4_k, unpack_q5_k, unpack_q6_k};
 use super::vectors::to_array;
@@ -144,7 +144,7 @@ fn add_scaled<const S: usize>(
     x: &BlockQ8_1,
     sum: __m256,
 ) -> __m256 {
-    let sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(d, _mm256_set1_ps(x.d)), sum);
+    let sum = add_times(d, products, x.d, sum);
     if S > 1 { sum } else { _mm256_fnmadd_ps(offsets, m, sum) }
 }
 

@@ -17,7 +17,6 @@ use super::super::woven::{Destination, Woven};
 use super::interleaved::{add_scaled, four};
 use super::unpack::{Signed, Unpacked};
 use super::vectors::{LANES, to_array};
-use crate::cpu::LINE_BYTES;
 use crate::quant::{BlockQ8_1, QK, ROWS};
 
 /// Tokens of a tile: with both halves of a group these are eight sums.
@@ -73,11 +72,12 @@ pub(super) fn mul_mat<
                 let panel = panel.fill_in_place(PANEL.min(n_quants - first), |i, place| {
                     unpack(&blocks[first_block + (first + i) / N], (first + i) % N, place)
                 });
-                // What is unpacked next comes meanwhile, some of it with each tile: of much at once, the processor forgets most.
                 let next = &w[(first_block + (first + panel.len()) / N) * size_of::<B>()..];
-                let n_fetched = (panel.len() / N * size_of::<B>()).div_ceil(LINE_BYTES * tiles.len());
+                let next = &next[..next.len().min(panel.len() / N * size_of::<B>())];
+                let n_tiles = tiles.len();
                 for (i, sums) in tiles.iter_mut().enumerate() {
-                    next.chunks(LINE_BYTES).skip(i * n_fetched).take(n_fetched).for_each(fetch::line);
+                    // What is unpacked next comes meanwhile, some of it with each tile.
+                    fetch::part(next, i, n_tiles);
                     // Where tokens are lacking the last one stands in; nobody reads those sums.
                     let x = |token: usize| {
                         let token = (i * TOKENS + token).min(n_tokens - 1);
